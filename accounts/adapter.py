@@ -119,7 +119,7 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth sh
             note_sign_out(identity=identity, now=clock.now())
 
     def authenticate(self, request: HttpRequest, **credentials: Any) -> Identity | None:
-        """Return the person with these credentials, or None if the credentials are invalid.
+        """Return the person with these credentials; None if they are invalid.
 
         After too many attempts, raises ValidationError without checking the password.
         """
@@ -141,7 +141,7 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth sh
         """
         # Record the name as typed, because the form has replaced it with its canonical spelling.
         typed = request.POST.get("login", "") or str(credentials.get("username", ""))
-        self._note_failure(request, typed, "the name or the password is wrong")
+        self._note_failure(request, typed, "the username or the password is wrong")
 
     def _note_failure(self, request: HttpRequest, name: str, reason: str) -> None:
         note_failed_sign_in(name=name, address=self.get_client_ip(request), reason=reason, now=clock.now())

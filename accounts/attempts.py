@@ -1,8 +1,8 @@
 """Rate limits on guessing passwords and codes, shared by all processes.
 
-Each attempt is counted before the secret is checked, and removed from the count if the secret was right.
+Each attempt is counted before the secret is checked, and removed from the count if the secret is right.
 Attempts are counted per account and address, so that a stranger can't lock out the owner. The total for an
-account is limited as well, except from addresses at which its owner has signed in before.
+account is also limited, but not for addresses from which its owner has signed in before.
 """
 
 from __future__ import annotations
@@ -83,8 +83,8 @@ class Attempt:
     counted: tuple[tuple[str, Pace], ...]
 
     def was_right(self) -> None:
-        """Remove this attempt from the count. Earlier attempts stay counted, because otherwise each correct
-        attempt would allow more wrong ones.
+        """Remove this attempt from the count. Earlier attempts still count: otherwise, each correct attempt
+        would allow more wrong attempts.
         """
         with transaction.atomic():
             for subject, pace in self.counted:
@@ -133,7 +133,7 @@ def _usual(account: str, source: str, now: dt.datetime) -> bool:
 
 
 # The generic cell rate algorithm: each attempt moves the row's time ahead, by at most a full burst. Parallel
-# attempts lock the row one after another, so exactly the burst is allowed.
+# attempts lock the row one after another, so no more than the burst is allowed.
 _COUNT = """
 INSERT INTO accounts_attemptcount AS kept (subject, until)
 VALUES (%(subject)s, %(now)s + make_interval(secs => %(every)s))

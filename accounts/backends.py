@@ -1,4 +1,4 @@
-"""Sign-in with a password, for people only. Refusing an unknown name takes as long as refusing a wrong
+"""Sign-in with a password, for people only. An unknown name takes as long to refuse as a wrong
 password.
 """
 
@@ -15,8 +15,8 @@ from accounts.names import canonical_username
 
 
 class PasswordBackend(AuthenticationBackend):  # type: ignore[misc]  # allauth ships no types
-    """allauth's backend with canonical names. The password is hashed for unknown names too, so that both
-    cases take the same time.
+    """allauth's backend with canonical names. The password is also hashed for unknown names, so that
+    both cases take the same time.
     """
 
     def authenticate(self, request: HttpRequest, **credentials: Any) -> Identity | None:

@@ -1,4 +1,4 @@
-"""Programs that may use the OAuth endpoints. They are public clients, which have no secret."""
+"""Programs that may use the OAuth endpoints. They are public clients, so they have no secret."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Client:
     hours: int
 
 
-# Never `administer`, in case a person is tricked into entering an attacker's code.
+# Never `administer`, because a person could be tricked into entering an attacker's code.
 CLIENTS = {
     "stint-cli": Client(
         id="stint-cli",

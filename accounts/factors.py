@@ -176,7 +176,7 @@ def factor_used(request: HttpRequest, identity: Identity) -> str:
 def proven_at(request: HttpRequest, identity: Identity) -> dt.datetime:
     """Return the time of the session's latest proof of identity, at the sign-in or later.
 
-    An identity provider may respond from its own session, so the time is that of the person's authentication
+    An identity provider may respond from its own session, so the time is when the person last authenticated
     there.
     """
     records = get_authentication_records(request, identity)
@@ -203,7 +203,10 @@ def ensure_recently_proven(identity: Identity, now: dt.datetime) -> None:
 
 
 class SignInNeeded(Forbidden):
-    """A token can't do this, because the result would outlive the token. Sign in to the web interface."""
+    """A token can't be used for this action, because the result would outlive the token.
+
+    Sign in to the web interface.
+    """
 
     code = "sign_in_needed"
 
@@ -225,9 +228,9 @@ def provider_of(request: HttpRequest, identity: Identity) -> str:
 
 
 def missing_step(request: HttpRequest, user: Identity | AnonymousUser) -> str:
-    """Return the page of the step that this sign-in still lacks before it is valid; empty if it lacks none.
+    """Return the page of the step that this sign-in still needs before it is valid; empty if it needs none.
 
-    A sign-in through the identity provider lacks no step, because the provider decides on factors.
+    A sign-in through the identity provider needs no further step, because the provider decides on factors.
     """
     if not isinstance(user, Identity) or provider_of(request, user):
         return ""

@@ -16,7 +16,7 @@ class IdentityDisabled(Conflict):
 
 
 def lock_active(*ids: int) -> dict[int, Identity]:
-    """Lock those of the identities that are enabled, and return them by ID. They can't be disabled before the
+    """Lock those identities that are enabled, and return them by ID. They can't be disabled before the
     transaction ends.
     """
     rows = Identity.objects.active().filter(pk__in=ids).order_by("pk")

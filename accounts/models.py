@@ -100,9 +100,9 @@ class Identity(AbstractBaseUser, PermissionsMixin):
     time_zone = models.CharField(max_length=64, default="UTC")
     created_at = models.DateTimeField(db_default=Now())
     # Another person chose the password. Until the owner replaces it, a sign-in with this password opens only
-    # the page for that.
+    # the page for a new password.
     password_given = models.BooleanField(default=False, db_default=False)
-    # The number of times that all sessions were ended without a password change.
+    # The number of times that all sessions were ended without a change of password.
     sign_ins_ended = models.PositiveIntegerField(default=0, db_default=0)
 
     # The workflow that the current token is bound to. Set when the token is looked up; not stored.
@@ -126,7 +126,7 @@ class Identity(AbstractBaseUser, PermissionsMixin):
         verbose_name_plural = "identities"
         indexes: ClassVar = [models.Index(fields=["person"], name="identity_person")]
         constraints: ClassVar = [
-            # Otherwise, two spellings of one address would count as two people.
+            # Stored in one spelling: otherwise, two spellings of one address would count as two people.
             models.CheckConstraint(
                 condition=Q(email=_NFKC) & ~Q(email__regex=r'[^\x01-\x7f][^@]*$|"'),
                 name="identity_email_has_one_spelling",
@@ -230,8 +230,8 @@ class APIToken(models.Model):
     """An API token (bearer token) of an identity. The token is shown once; only its digest is stored.
 
     ``workflow`` is the reference of the workflow that all the token's requests are bound to, or empty.
-    ``made_by`` is the token with which it was created and with which it ends; None if a person, the server or
-    a trust policy created it.
+    ``made_by`` is the token with which this one was created and with which it ends; None if a person, the
+    server or a trust policy created it.
     """
 
     identity = models.ForeignKey(Identity, on_delete=models.CASCADE, related_name="tokens")
@@ -296,7 +296,7 @@ class DeviceAuthorization(models.Model):
 
 class AttemptCount(models.Model):
     """The recent attempts to guess a password or a code (`accounts.attempts`). ``subject`` is a digest of an
-    address, an account or both. Each attempt moves ``until``, the time at which all of them expire.
+    address, an account or both. Each attempt moves ``until``, the time at which all attempts expire.
     """
 
     subject = models.CharField(max_length=64, primary_key=True)

@@ -153,7 +153,7 @@ def _server() -> Fido2Server:
 
 def _key(row: Authenticator) -> AttestedCredentialData:
     stored = RegistrationResponse.from_dict(row.data["credential"])
-    # A stored passkey has credential data, because others are not accepted.
+    # A stored passkey always has credential data, because others are not accepted.
     return cast(AttestedCredentialData, stored.response.attestation_object.auth_data.credential_data)
 
 

@@ -28,7 +28,7 @@ class WrongPassword(InvalidInput):
 def check_password(identity: Identity, password: str, *, address: str, now: dt.datetime) -> None:
     """Raise WrongPassword unless this is the identity's password, or TooManyTries without checking it.
 
-    The limit keeps a stranger at a signed-in browser from guessing the password. Call this outside the
+    The limit prevents a stranger at a signed-in browser from guessing the password. Call this outside the
     transaction of the action, because a rollback would also remove the attempt from the count.
     """
     attempt = count_attempt(Secret.PASSWORD, account=identity.username, address=address, now=now)

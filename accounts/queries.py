@@ -40,8 +40,8 @@ def may_give_credentials(actor: Identity, identity: Identity) -> bool:
     """Whether the actor can create a key or a token for the identity. People can do so only for themselves
     and their own machines.
 
-    Anyone with another identity's credentials can act as that identity. The rule applies to administrators
-    too: otherwise, an administrator could request as a machine and approve as a person.
+    Anyone with another identity's credentials can act as that identity. The rule also applies to
+    administrators: otherwise, an administrator could request as a machine and approve as a person.
     """
     return answers_for(actor, identity)
 
@@ -200,7 +200,7 @@ def groups_of_people(groups: Iterable[str], *, but: Iterable[Identity]) -> tuple
 def valid_token(text: str, now: dt.datetime) -> APIToken | None:
     """Return the API token with this text if it is valid at ``now`` and its identity may act; otherwise None.
 
-    The identity is bound to the token's workflow, so that it can see and request nothing else.
+    The identity is bound to the token's workflow, so that it can neither see nor request anything else.
     """
     token = _marked(text)
     return token if token is not None and token.is_valid(now) else None

@@ -1,4 +1,4 @@
-"""The streams process: plain ASGI, because Django under ASGI costs several times the CPU time."""
+"""The streams process. It is plain ASGI, because Django under ASGI takes several times the CPU time."""
 
 from __future__ import annotations
 

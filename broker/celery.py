@@ -1,8 +1,8 @@
 """The worker's Celery app. The worker runs slow side effects; deadlines are enforced by the database and the
 sweepers.
 
-Messages expire by the database's clock, so a node with a wrong clock neither drops valid messages nor sends
-messages that others drop.
+Messages expire by the database's clock, so a node with a wrong clock doesn't drop valid messages, or send
+messages that other nodes drop.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ def now() -> dt.datetime:
     try:
         return clock.now()
     except Error:
-        # Nothing else closes lost connections in a thread that lives as long as its process.
+        # Close a lost connection here, because nothing else does so in a thread that lives as long as its
+        # process.
         connection.close()
         return dt.datetime.now(dt.UTC)
 

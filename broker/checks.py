@@ -94,14 +94,15 @@ def risky_settings(*_: Any, **__: Any) -> list[CheckMessage]:
 
 
 def _unset() -> Iterator[CheckMessage]:
-    """Report settings that a deployment should set but doesn't."""
+    """Report recommended settings that are not set."""
     if not settings.SECURE:
         return
     if not settings.SSH_SOURCE_ADDRESS:
         yield Warning(
             "STINT_SSH_SOURCE_ADDRESS is not set.",
             hint=(
-                "Set it to the addresses that gateways connect from, so that certificates are valid only from"
+                "Set it to the addresses from which gateways connect, so that certificates are valid "
+                "only from"
                 " there."
             ),
             id="stint.W001",
@@ -114,7 +115,7 @@ def _unset() -> Iterator[CheckMessage]:
         )
     if settings.SECOND_FACTOR != "required":
         yield Warning(
-            "People without a second factor sign in with a password alone.",
+            "People without a second factor sign in with only a password.",
             hint="Set STINT_SECOND_FACTOR=required, so that everyone sets one up at the next sign-in.",
             id="stint.W002",
         )

@@ -40,8 +40,8 @@ def urls() -> tuple[str, str, str, str]:
 
 
 # In seconds. Within a transaction, a process waits only for the database. A transaction that is idle for this
-# long therefore belongs to a process that was stopped or lost its network. Its locks would keep others from
-# ending access.
+# long therefore belongs to a process that was stopped or lost its network. Its locks would prevent other
+# processes from ending access.
 _LONGEST_IDLE = 15
 
 

@@ -43,7 +43,7 @@ class Edge:
         def start_with_id(line: str, headers: list[tuple[str, str]], *more: Any) -> Any:
             nonlocal status
             status = f"{line[0]}xx"
-            # The response to a proxy that requests a decision already has the ID that the proxy sent.
+            # If a proxy requests a decision, the response already has the ID that the proxy sent.
             if not any(name.lower() == request_id.HEADER.lower() for name, _ in headers):
                 headers = [*headers, (request_id.HEADER, id_)]
             return start(line, headers, *more)
@@ -58,7 +58,7 @@ class Edge:
 
 
 async def at_edge(inner: Any, scope: Scope, receive: Any, send: Callable[[Message], Awaitable[None]]) -> None:
-    """Give an ASGI request an ID in the same way, and add the ID to the response."""
+    """Give an ASGI request an ID, as ``Edge`` does, and add the ID to the response."""
     given = (
         dict(scope["headers"]).get(request_id.HEADER.lower().encode(), b"") if settings.BEHIND_PROXY else b""
     )

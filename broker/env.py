@@ -1,5 +1,5 @@
-"""Reads settings from environment variables. An invalid value is an error, never silently replaced by a
-default.
+"""Read settings from environment variables. An invalid value is an error, and is never silently
+replaced by a default.
 
 This module doesn't import Django, so that launchers and settings can share it.
 """

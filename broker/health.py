@@ -40,7 +40,7 @@ def readyz() -> HttpResponse:
     """Return 200 if the database responds and is migrated and this node's clock is right, otherwise 503 and
     the problems.
 
-    ``warnings`` are problems of other nodes. This node can still show and end grants despite them, so probes
+    ``warnings`` are problems of other nodes. Despite them, this node can still show and end grants, so probes
     should keep it in service. The endpoint is public, so the response contains no path, address or system
     error.
     """
@@ -61,7 +61,7 @@ def readyz() -> HttpResponse:
         problems.append(f"the database did not respond: {type(error).__name__}")
     body = {"ready": not problems, "problems": problems, "warnings": warnings}
     answer = JsonResponse(body, status=503 if problems else 200)
-    # Otherwise, Django would log a line at every probe, every few seconds.
+    # Prevents Django from logging a line at every probe, every few seconds.
     vars(answer)["_has_been_logged"] = True
     return answer
 

@@ -39,8 +39,8 @@ def queues(now: dt.datetime | None) -> Iterator[Metric]:
 
 
 def _read() -> dict[str, tuple[int, dt.datetime | None]] | None:
-    """Return each part's number of messages and the time at which its oldest message was sent, or None if the
-    queue doesn't respond.
+    """Return, for each part, the number of messages and the time at which its oldest message was sent; None
+    if the queue doesn't respond.
     """
     try:
         with app.connection_for_read() as queue:
@@ -60,8 +60,8 @@ def _read() -> dict[str, tuple[int, dt.datetime | None]] | None:
 
 
 def sent_at(message: bytes | None) -> dt.datetime | None:
-    """Return the time at which a message was sent, by the database's clock. None without a message, or if it
-    contains no time.
+    """Return the time at which a message was sent, by the database's clock. Return None if there is no
+    message, or if the message contains no time.
     """
     try:
         return dt.datetime.fromisoformat(json.loads(message or b"{}")["headers"][SENT_AT])

@@ -100,7 +100,7 @@ CACHES = {"default": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}}
 
 CELERY_BROKER_URL, _of_queue = queue(_queue_url)
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-# A message is only a hint: the row is found without it. So don't wait for a queue that does not respond.
+# A message is only a hint: the row is also found without it. So don't wait for a queue that does not respond.
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     "max_retries": 0,
     "socket_connect_timeout": 1,
@@ -112,7 +112,7 @@ CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
-# Otherwise, anyone who can write to the queue could stop workers.
+# Workers accept no remote control: otherwise, anyone who can write to the queue could stop them.
 CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
 CELERY_TIMEZONE = "UTC"
 
@@ -151,7 +151,7 @@ SILENCED_SYSTEM_CHECKS = [
 WSGI_APPLICATION = "broker.wsgi.application"
 MIDDLEWARE = [
     "broker.edge.RouteMiddleware",
-    # Outside all other middleware, because its error pages also show times.
+    # Outside all other middleware, because error pages also show times.
     "sessions_app.web.moment.PageMomentMiddleware",
     # Compression shrinks the response to a first visit to a fifth. It reveals nothing about tokens in pages
     # (BREACH), because they are masked differently each time, and responses get a random length.
@@ -218,7 +218,7 @@ ACCOUNT_EMAIL_VERIFICATION = "none"
 ACCOUNT_LOGOUT_REDIRECT_URL = "/sign-in/"
 ACCOUNT_SESSION_REMEMBER = False
 # Behind a proxy, the client's address is the last one that the proxy added. Without a proxy, headers from the
-# client are ignored. If the proxy's own address counted, one stranger's failed sign-ins would delay everyone.
+# client are ignored. If the proxy's own address were used, one stranger's failures would delay everyone.
 ALLAUTH_TRUSTED_PROXY_COUNT = int(BEHIND_PROXY)
 # Disable allauth's limits: Stint's own are shared by all processes, and their errors include how long to wait
 # (`accounts.attempts`).
@@ -263,7 +263,7 @@ OIDC_GROUPS = people.OIDC_GROUPS.read()
 if bool(OIDC_GROUPS_CLAIM) != bool(OIDC_GROUPS) or (OIDC_GROUPS and not OIDC_ISSUER):
     raise ImproperlyConfigured(
         "Groups from the identity provider need STINT_OIDC_GROUPS_CLAIM, STINT_OIDC_GROUPS and"
-        " STINT_OIDC_ISSUER. Set all of them, or neither of the first two."
+        " STINT_OIDC_ISSUER. Set all three, or unset the first two."
     )
 if wrong := [name for name in OIDC_GROUPS if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,62}", name)]:
     raise ImproperlyConfigured(
@@ -349,7 +349,7 @@ SPECTACULAR_SETTINGS = {
     "OAS_VERSION": "3.1.0",
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "SERVE_INCLUDE_SCHEMA": False,
-    # Requests and responses have different serializer classes anyway.
+    # Requests and responses already have different serializer classes.
     "COMPONENT_SPLIT_REQUEST": False,
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
     "POSTPROCESSING_HOOKS": ["sessions_app.api.schema.tidy"],

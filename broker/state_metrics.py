@@ -216,7 +216,7 @@ STATE = (
     Measured("stint_drift", "Unresolved differences (drift) on targets", ("kind",), _drift),
     _plain(
         "stint_oldest_unreconciled_cluster_seconds",
-        "Seconds since the least recently reconciled cluster was reconciled",
+        "Time since the oldest of the clusters' last reconciliations, in seconds",
         lambda now: age(longest_unreconciled(), now),
     ),
     _plain(

@@ -69,7 +69,7 @@ _keepers = KeyedThreads(3)
 _couriers = KeyedThreads(16)
 _postmen = KeyedThreads(1)
 _clerks = KeyedThreads(4)
-# Set while the record has entries that no checkpoint covers.
+# Set while the record has entries that are not covered by a checkpoint.
 _unsigned = threading.Event()
 # A safety net for the other ways to end grants, so one thread is enough.
 _net = threading.Lock()
@@ -87,7 +87,7 @@ def provision(*, grant_id: int, **_: Any) -> None:
 
 @shared_task(name="grants.prepare", acks_late=True)
 def prepare(*, grant_id: int, **_: Any) -> None:
-    """Create what a grant needs on its targets.
+    """Create the access for a grant on its targets.
 
     This runs in its own threads, so that a hanging target doesn't block other tasks.
     """
@@ -125,7 +125,7 @@ def read_one_workflow(*, workflow_id: int, **_: Any) -> None:
 def read_all_workflows(**_: Any) -> None:
     """Read the workflows that grants depend on from every source.
 
-    Each source is read separately, so that a hanging source delays no other.
+    Each source is read separately, so that a hanging source does not delay the others.
     """
     for source_id in sources_to_ask():
         _askers.start(source_id, partial(poll_source, source_id=source_id, now=clock.now))
@@ -190,7 +190,7 @@ def _verify() -> None:
 
 
 def _verify_whole() -> None:
-    """Read the whole record if that is due, pausing after each part for much longer than it took."""
+    """Read the whole record if that is due, pausing after each part for much longer than the part took."""
     while whole_is_due(now=clock.now()):
         began = time.monotonic()
         if verify_part(connection=connection, actor=VERIFIER, now=clock.now()) is not None:
@@ -213,7 +213,7 @@ def _sign_soon() -> None:
 
 
 def _sign() -> None:
-    """Make checkpoints, at most one per second, until no further checkpoint was requested meanwhile."""
+    """Make checkpoints, at most one per second, until no further checkpoint is requested."""
     while _unsigned.is_set():
         _unsigned.clear()
         try:
@@ -236,7 +236,7 @@ def attempts(**_: Any) -> None:
 def baseless(**_: Any) -> None:
     """End grants whose holder, cluster or policy is gone.
 
-    Uses one thread at a time, because the other ways to end grants need the rest.
+    Uses one thread at a time, because the other ways to end grants need the other threads.
     """
     if not _net.acquire(blocking=False):
         return
@@ -329,7 +329,7 @@ def purge_old_grants(**_: Any) -> None:
 
 @shared_task(name="sessions.purge", acks_late=True)
 def purge_signed_out(**_: Any) -> None:
-    """Delete what ended sessions left behind."""
+    """Delete the data of ended sessions."""
     _clerks.start("purge sign-ins", lambda: purge_sign_ins(now=clock.now()))
 
 
@@ -382,5 +382,5 @@ def reconcile_stored(**_: Any) -> None:
 
 @shared_task(name="answers.escalate", acks_late=True)
 def escalate_due(**_: Any) -> None:
-    """Notify the people in the next escalation step of each item that is still unanswered."""
+    """Notify the people in the next escalation step of each item that is still undecided."""
     _clerks.start("escalate", lambda: escalate(now=clock.now()))

@@ -106,8 +106,8 @@ def _check(username: str, kind: str, email: str, owner: Identity | None, time_zo
 
 def _problems(owner: Identity | None, time_zone: str) -> dict[str, list[str]]:
     problems: dict[str, list[str]] = {}
-    # If a machine could own a machine, the person who owns the first one could approve requests of the
-    # second, which are effectively that person's own.
+    # If a machine could own a machine, the person who owns the first machine could approve requests of
+    # the second, which are effectively that person's own.
     if owner is not None and not owner.is_person:
         problems["owner"] = ["Choose a person as the owner."]
     if time_zone not in zoneinfo.available_timezones():

@@ -119,7 +119,7 @@ def _recipient(
             raise Forbidden("You can't create tokens for another person.")
         if Scope.ADMINISTER in scopes and not administers(identity):
             raise InvalidInput(
-                f"{identity} administers nothing, and can't get a token with the scope `administer`.",
+                f"{identity} administers nothing, so it can't get a token with the scope `administer`.",
                 fields={"scopes": ["Remove `administer`: it is for administrators only."]},
             )
         ensure_recently_proven(actor, now)
@@ -127,8 +127,8 @@ def _recipient(
 
 
 def _lock(by: APIToken) -> None:
-    """Lock the token that creates another token. If it is revoked meanwhile, the new token is then revoked
-    too.
+    """Lock the token that creates another token. If the creating token is revoked in the meantime, the new
+    token is then also revoked.
     """
     rows = APIToken.objects.select_for_update(no_key=True).filter(pk=by.pk, revoked_at__isnull=True)
     if not rows.exists():
@@ -143,7 +143,7 @@ def _check_within(by: APIToken, scopes: Collection[str], expires_at: dt.datetime
         )
     if expires_at > by.expires_at:
         raise MoreThanItself(
-            "A token can't create a token that outlives it.",
+            "A token can't create a token that expires later than itself.",
             hint=f"The token expires at {by.expires_at:%Y-%m-%d %H:%M} UTC. Choose a shorter lifetime, "
             "or sign in.",
         )

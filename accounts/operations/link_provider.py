@@ -25,12 +25,13 @@ class NotLinked(Forbidden):
 
 
 def link_provider(*, issuer: str, subject: str, email: str | None, now: dt.datetime) -> Identity:
-    """Return the identity that is linked to the provider's ``subject``. At the first sign-in, create the
-    link.
+    """Return the identity that is linked to the provider's ``subject``.
+
+    At the first sign-in, create the link.
 
     At the first sign-in, the identity is the only enabled person with the address ``email``, which the
-    provider has verified (None: no verified address). If an administrator changed the address, the person
-    must have confirmed it. A later change of the address does not change the link.
+    provider must have verified (None: no verified address). If an administrator changed the address, the
+    person must have confirmed it. A later change of the address does not change the link.
 
     No identity is created, and machines are never linked. A disabled person may be returned, but is not
     linked. Raises NotLinked.

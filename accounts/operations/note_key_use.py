@@ -6,8 +6,8 @@ import datetime as dt
 
 from accounts.models import SSHPublicKey
 
-# Precision to the minute is enough for people, and limits the writes for a key that opens a session each
-# second.
+# Precision to the minute is sufficient for people, and limits the writes for a key that opens a session
+# each second.
 _NOTED_EVERY = dt.timedelta(minutes=1)
 
 

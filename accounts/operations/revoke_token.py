@@ -16,7 +16,7 @@ from broker.kernel.errors import NotFound
 
 def revoke_token(*, token_id: int, actor: Identity, now: dt.datetime) -> APIToken:
     """Revoke a token that belongs to the actor or to a machine that the actor owns. Administrators can revoke
-    any token. Tokens that were created with it are revoked too, recursively. Raises NotFound.
+    any token. Tokens that were created with it are also revoked, recursively. Raises NotFound.
     """
     tokens = APIToken.objects.select_related("identity").filter(revoked_at__isnull=True)
     if not actor.is_superuser:

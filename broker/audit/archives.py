@@ -1,4 +1,5 @@
-"""Archives: compressed exports of parts of the record, whose texts the database then no longer needs.
+"""Archives: compressed exports of parts of the record, after which the database no longer needs the texts of
+these parts.
 
 An archive begins where the previous one ends, and ends with a checkpoint. Its file is an export of a part, so
 ``offline.py --part`` verifies it. After the texts were removed from the database, the hashes of all entries
@@ -28,8 +29,8 @@ BATCH = 50_000
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What must stay in the database: entries about ``refs``, entries that contain one of ``texts``, and
-    entries of ``periods``, each from its start (inclusive) to its end (exclusive).
+    """The entries that must stay in the database: entries about ``refs``, entries that contain one of
+    ``texts``, and entries of ``periods``, each from its start (inclusive) to its end (exclusive).
     """
 
     refs: Sequence[str] = ()
@@ -56,7 +57,7 @@ def write_archive(part: Part, file: BinaryIO, *, log: str = MAIN_LOG) -> str:
 
     Raises OSError, and the database's errors.
     """
-    # Equal content must give equal files, so the header has no time and no file name.
+    # Equal content must result in equal files, so the header has no time and no file name.
     with gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) as packed:
         for line in export_part(part, log=log):
             packed.write(line.encode())
@@ -102,17 +103,17 @@ def remove_texts(
 def compare_archive(file: BinaryIO, *, connection: BaseDatabaseWrapper) -> Part:
     """Compare an archive with the record, and return its part. Raises AltersArchive, OSError.
 
-    Each entry must have the text that its hash in the database belongs to, and the same columns.
+    Each entry must have the text to which its hash in the database belongs, and the same columns.
     """
     digest = _digest(file)
     row = AuditArchive.objects.filter(sha256=digest).first()
     if row is None:
-        raise AltersArchive("This file is none of the record's archives, or it was altered.")
+        raise AltersArchive("This file is not an archive of the record, or it was altered.")
     file.seek(0)
     with gzip.open(file, "rt", encoding="utf-8", newline="\n") as lines:
         header = json.loads(next(lines, "{}"))
         if header.get("format") != FORMAT or header.get("log") != row.log:
-            raise AltersArchive("The file does not begin an export of this record.")
+            raise AltersArchive("The file does not begin with the header of an export of this record.")
         stored = _stored(connection, row)
         count = 0
         for line in lines:

@@ -1,8 +1,8 @@
 """Aggregated entries for attempts that anyone can repeat without limit, such as failed sign-ins.
 
-While there are few sources, the first attempt from each is recorded as an entry immediately. Further attempts
-within a minute only update a count in the database, without locking the record's head or waiting for the
-disk. After the minute, the count becomes one entry. No count is lost when a process ends.
+The first attempt from each source is recorded as an entry immediately, if there are only a few sources.
+Further attempts within a minute only update a count in the database, without locking the record's head or
+waiting for the disk. After the minute, the count becomes one entry. No count is lost when a process ends.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from broker.audit.record import Json, record, record_many
 
 WINDOW = dt.timedelta(minutes=1)
 # The maximum number of sources whose first attempt is recorded immediately, and that get their own entry
-# after a minute. One entry covers all other sources.
+# after a minute. A single entry covers all other sources.
 TOLD_AT_ONCE = 10
 SOURCES = 100
 EXAMPLES = 5
@@ -55,8 +55,8 @@ def record_attempt(
 ) -> None:
     """Record an attempt that gave no access, in a new transaction or in the caller's.
 
-    Attempts are counted by ``source``: an address (IPv6 by /64), or another value of which an attacker can't
-    easily get many. Raises the database's errors.
+    Attempts are counted by ``source``: an address (IPv6 by /64), or another value that an attacker can't
+    easily vary. Raises the database's errors.
     """
     object_ref, data = fitting(object_ref, data)
     with transaction.atomic():

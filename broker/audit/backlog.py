@@ -2,7 +2,7 @@
 so that access can always end.
 
 Only entries for actions that remove access, or give none, go to the backlog. Actions that give access use
-``record``, and fail with it. The database itself adds a commit's rejected entries to the backlog
+``record``, and fail if it fails. The database itself adds a commit's rejected entries to the backlog
 (``audit_append_pending``); this module does so for entries that the database rejects before the commit.
 """
 
@@ -44,7 +44,7 @@ def record_end(
     long, the entry goes to the backlog.
 
     Data that can't be recorded is replaced by the reason. Raises NotInTransaction, and the database's errors
-    if the backlog fails too.
+    if the backlog also fails.
     """
     record_ends(event=event, actor=actor, object_type=object_type, entries=[(object_ref, data)], now=now)
 
@@ -84,8 +84,8 @@ def record_ends(
 
 
 def fitting(ref: str, data: Mapping[str, Json]) -> tuple[str, Mapping[str, Json]]:
-    """Return the name and data in a form that the record accepts. Otherwise, a rejected entry would block the
-    backlog behind it.
+    """Return the name and data in a form that the record accepts: a rejected entry would block the backlog
+    behind it.
     """
     try:
         kept = as_recorded(data)

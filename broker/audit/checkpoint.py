@@ -1,7 +1,8 @@
 """Checkpoints: signed statements of the record's length and of the root of its Merkle tree.
 
-The tree is updated here and not when an entry is appended, so that it does not slow down other transactions.
-The roots of its full subtrees are stored with the newest checkpoint, so only later entries need to be read.
+The tree is updated here and not when an entry is appended, so that the update does not slow down other
+transactions. The roots of its full subtrees are stored with the newest checkpoint, so only later entries need
+to be read.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ def checkpoint_is_due(*, now: dt.datetime, log: str = MAIN_LOG) -> bool:
     """Whether a checkpoint must be made now.
 
     A checkpoint is due if the last attempt failed, if the newest checkpoint is almost a minute old and the
-    log has grown since then, or if nothing can start until the file outside the database is complete. The
+    log has grown since then, or if no access can start until the file outside the database is complete. The
     state is in the database, so that a restarted worker loses no time.
     """
     if AuditTrouble.objects.filter(log=log).exists() or (log == MAIN_LOG and standing() == (False, None)):
@@ -77,7 +78,7 @@ def checkpoint_is_due(*, now: dt.datetime, log: str = MAIN_LOG) -> bool:
 def make_checkpoint(*, now: dt.datetime, log: str = MAIN_LOG) -> AuditCheckpoint | None:
     """Sign the current log, store the checkpoint, and append it to the file outside the database.
 
-    Earlier checkpoints that could not be written to the file are appended as well. A failure is stored with
+    Earlier checkpoints that could not be written to the file are also appended. A failure is stored with
     its start and reason, for pages and probes.
 
     Returns None if nothing was appended since the newest checkpoint, or another process is making one. Raises
@@ -164,8 +165,8 @@ def _check_kept(log: str) -> None:
 
 
 def _check_standing(log: str) -> None:
-    """Raise Contradicted if an earlier comparison found a contradiction. This holds until an administrator
-    confirms the restore, even if the file is moved.
+    """Raise Contradicted if an earlier comparison found a contradiction that no administrator has resolved
+    yet, even if the file was moved.
     """
     if log == MAIN_LOG and (why := standing().contradiction):
         raise _contradicted(why)

@@ -39,7 +39,7 @@ class CheckpointKeyMissing(StintError):
 
 @dataclass(frozen=True, slots=True)
 class Signer:
-    """A key and its name in signatures, the log's origin."""
+    """A key, and its name in signatures, which is the log's origin."""
 
     name: str
     key: Ed25519PrivateKey = field(repr=False)

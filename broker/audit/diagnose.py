@@ -9,8 +9,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from broker.audit.hashes import ENTRY_PREFIX, Row, disagreeing, entry_hash
 
-# How far away, in numbers, to search for an entry's original position, so that the entry is reported as
-# swapped instead of altered.
+# How many entry numbers away to search for an entry's original position, so that the entry is reported
+# as swapped instead of altered.
 SWAP_REACH = 20_000
 
 # A moved entry is valid under another number. If only its body was moved, the body matches another entry's
@@ -105,7 +105,7 @@ def _not_following(connection: BaseDatabaseWrapper, last_seq: int, row: Row) -> 
 
 
 def _follower_of(connection: BaseDatabaseWrapper, log: str, seq: int) -> bytes | None:
-    """Return the hash of entry ``seq`` as stored in the next entry or, for the last one, in the head."""
+    """Return the hash of entry ``seq`` as stored in the next entry or, for the last entry, in the head."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT prev_hash FROM audit_entry WHERE log = %s AND seq = %s", [log, seq + 1])
         row = cursor.fetchone()

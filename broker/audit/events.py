@@ -62,8 +62,8 @@ class Event(StrEnum):
     REQUEST_NARROWED = (
         "request.narrowed",
         (
-            "An approver shortened the request, or removed commands or targets. Only what all "
-            "approvers left can be used."
+            "An approver shortened the request, or removed commands or targets. The grant has "
+            "only what all approvers left."
         ),
         "duration commands targets",
     )
@@ -195,7 +195,7 @@ class Event(StrEnum):
     )
     COMMAND_OBSERVED = (
         "command.observed",
-        "A target reported afterward what a holder ran on it.",
+        "A target reported afterward a statement that a holder ran on it.",
         "run target statement database at error",
     )
     CONVERSATION_RECORDED = (
@@ -218,7 +218,7 @@ class Event(StrEnum):
     )
     COMMAND_WATCH_ENDED = (
         "command.watch_ended",
-        "A person stopped watching. `reason` is why, and `seconds` is for how long they watched.",
+        "A person stopped watching. `reason` is the cause, and `seconds` the duration.",
         "run target seconds reason",
     )
     RECORDING_RECOVERED = (
@@ -238,7 +238,11 @@ class Event(StrEnum):
     )
 
     # Targets
-    LEASE_MADE = ("lease.made", "From now on, access for a grant may exist on a target.", "target ahead")
+    LEASE_MADE = (
+        "lease.made",
+        "Stint is about to create access for a grant on a target.",
+        "target ahead",
+    )
     LEASE_PREPARED = (
         "lease.prepared",
         "Access was created on a target. `made` describes what was created, and `until` is its expiry.",
@@ -255,7 +259,7 @@ class Event(StrEnum):
     )
     LEASE_GONE = (
         "lease.gone",
-        "The target confirmed that what was created is gone. `evidence` has the proof.",
+        "The target confirmed that everything created for the grant is gone. `evidence` has the proof.",
         "target evidence",
     )
     LEASE_FAILING = (
@@ -305,7 +309,7 @@ class Event(StrEnum):
     # Workflows
     WORKFLOW_OPENED = (
         "workflow.opened",
-        "A workflow was opened that access can be bound to.",
+        "A workflow was opened, to which access can be bound.",
         "kind title severity source clusters assignee opened_by changed_by",
     )
     WORKFLOW_CLOSED = (
@@ -383,19 +387,19 @@ class Event(StrEnum):
     IDENTITY_TOKEN_EXCHANGED = (
         "identity.token_exchanged",
         (
-            "A machine exchanged a token of its issuer for a Stint API token. `claims` are the claims "
+            "A machine exchanged a token from its issuer for a Stint API token. `claims` are the claims "
             "that matched the trust policy."
         ),
         "trust_policy issuer workflow token_id claims",
     )
     IDENTITY_TOKEN_REFUSED = (
         "identity.token_refused",
-        "A token of an issuer was refused. `unmet` lists the conditions that the token does not meet.",
+        "An issuer's token was refused. `unmet` lists the conditions that the token does not meet.",
         "unmet from",
     )
     IDENTITY_DEVICE_AUTHORIZED = (
         "identity.device_authorized",
-        "A person authorized a program that shows a code to act for them.",
+        "A person entered the code that a program showed, and authorized the program to act for them.",
         "client scopes from",
     )
     IDENTITY_DEVICE_DENIED = (
@@ -441,7 +445,7 @@ class Event(StrEnum):
     )
     IDENTITY_RECOVERY_RENEWED = (
         "identity.recovery_renewed",
-        "A person generated new recovery codes. The previous ones are no longer valid.",
+        "A person generated new recovery codes. The previous codes are no longer valid.",
     )
     IDENTITY_RECOVERY_USED = (
         "identity.recovery_used",
@@ -529,7 +533,7 @@ class Event(StrEnum):
     CLUSTER_SETUP_SHOWN = (
         "cluster.setup_shown",
         (
-            "The setup for the administrator of the targets was printed on the server. `has_secret` is "
+            "A management command printed the setup instructions for the targets. `has_secret` is "
             "true if the setup contains a key."
         ),
         "has_secret",
@@ -557,7 +561,7 @@ class Event(StrEnum):
     )
     WEBHOOK_PAUSED = (
         "webhook.paused",
-        "Someone paused an endpoint, or the endpoint accepted nothing for days. Messages wait.",
+        "Someone paused an endpoint, or the endpoint accepted nothing for days. New messages are queued.",
         "reason",
     )
     WEBHOOK_RESUMED = (
@@ -606,7 +610,7 @@ class Event(StrEnum):
     )
     LEGAL_HOLD_ADDED = (
         "legal_hold.added",
-        "A legal hold was added, which protects what it covers from being deleted or archived.",
+        "A legal hold was added, which protects the data that it covers from being deleted or archived.",
         "ref identity starts_at ends_at reason",
     )
     LEGAL_HOLD_REMOVED = ("legal_hold.removed", "A legal hold was removed.", "reason")

@@ -1,4 +1,4 @@
-"""Exports the record to a file that ``offline.py`` verifies without Stint and without the database.
+"""Export the record to a file that ``offline.py`` verifies without Stint and without the database.
 
 The file has JSON lines: a header, each entry with its exact text and its hashes, and the number of entries.
 Each checkpoint follows the last entry that it covers. The file is a snapshot, because a single statement
@@ -24,7 +24,8 @@ from broker.audit.tree import Tree
 
 FORMAT = "stint-record-1"
 
-# A checkpoint that covers more entries than exist is exported too, because it shows that the end was cut off.
+# A checkpoint that covers more entries than exist is also exported, because it shows that the end was cut
+# off.
 _LINES = """
     SELECT e.seq, encode(e.prev_hash, 'hex'), encode(e.hash, 'hex'), e.body, c.note
       FROM (SELECT * FROM audit_entry WHERE log = %(log)s AND seq > %(after)s AND seq <= %(until)s) e
@@ -76,8 +77,8 @@ def export_part(part: Part, *, log: str = MAIN_LOG) -> Iterator[str]:
 
 
 def _beginning(size: int, log: str) -> dict[str, object] | None:
-    """Return what a verifier needs to start with a part: the signed tree of the entries before the part, and
-    the hash of the last of them.
+    """Return the state with which a verifier starts a part: the signed tree of the entries before the part,
+    and the hash of the last of these entries.
     """
     if not size:
         return None

@@ -29,7 +29,7 @@ class _End(NamedTuple):
 def keep_outside(notes: Sequence[str]) -> None:
     """Append checkpoints, and wait until they are on disk. A partially written checkpoint is completed.
 
-    Raises OSError. If called again with the same checkpoints, continues where it stopped.
+    Raises OSError. If this function is called again with the same checkpoints, it continues where it stopped.
     """
     path: Path = settings.CHECKPOINTS_FILE
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -71,7 +71,7 @@ def all_kept() -> list[str]:
 
 
 def name_aside(now: datetime) -> Path:
-    """Return the name under which the file is kept when a new file is started."""
+    """Return the new name of the file, for when a new file is started."""
     path: Path = settings.CHECKPOINTS_FILE
     return path.with_name(f"{path.name}.{now.astimezone(UTC):%Y%m%dT%H%M%SZ}")
 

@@ -1,7 +1,7 @@
 """Compare a log with its last signed checkpoints without reading the whole log.
 
-The hash of an entry covers all entries before it. It is therefore enough to compare the last entry that a
-checkpoint covers, which is at the end of the tree's last full subtree. That subtree is usually small.
+The hash of an entry covers all entries before it. It is therefore sufficient to compare the last entry
+that a checkpoint covers, which is at the end of the tree's last full subtree. That subtree is usually small.
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ class AuditEntry(models.Model):
     hash = models.BinaryField()
 
     class Meta:
-        # Unmanaged, so that `flush` does not try to truncate a table that refuses it.
+        # Unmanaged, so that `flush` does not try to truncate the table, which rejects that.
         managed = False
         db_table = "audit_entry"
         verbose_name = "entry"
@@ -94,8 +94,9 @@ class AuditHead(models.Model):
 
 
 class AuditCheckpoint(models.Model):
-    """A signed statement of how many entries a log has and of its tree's root. ``note`` is the exact text
-    with its signature.
+    """A signed statement of the number of entries in a log, and of the root of its tree.
+
+    ``note`` is the exact text with its signature.
     """
 
     pk = models.CompositePrimaryKey("log", "size")
@@ -281,8 +282,8 @@ class AuditBacklog(models.Model):
 
 
 class AuditAttempt(models.Model):
-    """The attempts from one source within a minute, which become one entry afterward. ``told``: the first
-    attempt is already an entry.
+    """The attempts from one source within a minute, which become one entry afterward. ``told`` means that
+    the first attempt is already an entry.
     """
 
     event = models.TextField()

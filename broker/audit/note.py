@@ -28,8 +28,8 @@ def note_verification(
     """Save the verdict as its log's latest, and append ``record.verified`` or ``record.broken`` to the main
     log.
 
-    ``first_seq`` is the entry at which the verification started. It is greater than 1 if an earlier
-    verification had found the entries before it intact. ``began`` is the time at which the verification
+    ``first_seq`` is the entry at which the verification started. This is greater than 1 if an
+    earlier verification found the entries before it intact. ``began`` is the time at which the verification
     started, if that was long before ``now``. If a broken log rejects the entry, the finding is only stored in
     the row and logged. Otherwise raises the database's errors.
     """

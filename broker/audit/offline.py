@@ -127,7 +127,7 @@ def is_signature(public: bytes, message: bytes, signature: bytes) -> bool:
     if key is None or s >= ORDER:
         return False
     k = int.from_bytes(hashlib.sha512(signature[:32] + public + message).digest(), "little") % ORDER
-    # R = s*B - k*A, with both products computed at once, from the highest bit down.
+    # R = s*B - k*A, with both products computed together, from the highest bit down.
     minus_key = (P - key[0], key[1], 1, P - key[3])
     steps = (None, BASE, minus_key, add(BASE, minus_key))
     found: tuple[int, ...] = NEUTRAL
@@ -369,7 +369,9 @@ class Walk:
             note, peaks = after["checkpoint"], [bytes.fromhex(peak) for peak in after["peaks"]]
             self.last = bytes.fromhex(after["hash"])
         except (KeyError, TypeError, ValueError) as error:
-            raise Fault("unreadable", "The first line does not have the beginning of this part.") from error
+            raise Fault(
+                "unreadable", "The first line does not have the state at the beginning of this part."
+            ) from error
         begins = Checkpoint(note, self.keys, "The checkpoint in line 1")
         self.tree.size, self.tree.peaks = begins.size, peaks
         sizes = [len(peak) for peak in peaks]

@@ -28,8 +28,8 @@ MAX_DEPTH = 16
 # Names are indexed, and PostgreSQL limits index entries to 2,700 bytes.
 MAX_NAME = 255
 
-# The last word of a key decides: `token_id` and `password_changed_at` are facts, but `token` and
-# `new_password` are secrets.
+# The last word of a key determines whether it is a secret: `token_id` and `password_changed_at`
+# are facts, but `token` and `new_password` are secrets.
 _SECRET_KEY = re.compile(
     r"(?:^|_)(?:password|passwd|passphrase|secret|token|private_?key|api_?key|secret_?key|credential|cookie"
     r"|authorization)s?\d*(?:_(?:hash|digest|value|text|plain|pem|raw))?$"
@@ -68,7 +68,7 @@ def record(
     """Append one entry to the main log, atomically with the transaction of the action.
 
     The database appends all entries of a transaction together, just before the commit. If that fails, the
-    commit fails too.
+    commit also fails.
 
     ``object_ref`` is the name that people see (``GR-7F3K``), at most 255 characters. ``data`` is JSON:
     identifiers, text, numbers and ISO dates, at most 64 KiB. The current request's ID, if any, is added as
@@ -94,8 +94,8 @@ def record_many(
     using: str = "default",
 ) -> None:
     """Append one entry for each pair of object and data, in this order, like ``record``. If all entries of a
-    transaction have ``can_wait`` and the database can't append them, the transaction commits nevertheless,
-    and the entries go to the backlog (`broker.audit.backlog`).
+    transaction have ``can_wait`` and the database can't append them, the transaction still commits, and
+    the entries go to the backlog (`broker.audit.backlog`).
     """
     connection = connections[using]
     check_in_transaction(event, connection)

@@ -58,7 +58,8 @@ def read(note: str) -> Statement:
     found = _TEXT.fullmatch(text + "\n")
     if found is None:
         raise ValueError(
-            "It is not a checkpoint. A checkpoint has an origin, a size and a root, each on its own line."
+            "The text is not a checkpoint. A checkpoint has an origin, a size and a root, each on its "
+            "own line."
         )
     return Statement(found["origin"], int(found["size"]), base64.b64decode(found["root"]))
 

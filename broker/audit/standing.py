@@ -1,4 +1,4 @@
-"""Compares this record with its checkpoints outside the database.
+"""Compare this record with its checkpoints outside the database.
 
 A restored older backup contains grants that have since been revoked. Only the checkpoints outside the
 database show this, so the record must be compared with them once after each start or restore. Until then, and
@@ -17,8 +17,8 @@ from broker.audit.models import MAIN_LOG, AuditCheckpoint
 from broker.audit.signed_note import read
 from broker.kernel.errors import Unavailable
 
-# The condition that is part of the statement of every decision. The body of `record_incarnation` is inlined
-# here, because an SQL function would be planned at each decision.
+# This condition is part of every decision's SQL statement. The body of `record_incarnation` is inlined,
+# because an SQL function would be planned at each decision.
 STANDS = """EXISTS (SELECT FROM audit_standing WHERE log = 'main' AND contradiction = '' AND incarnation =
     concat_ws('/', extract(epoch FROM pg_postmaster_start_time()), pg_relation_filenode('audit_entry')))"""
 _STANDING = f"""
@@ -36,16 +36,17 @@ ON CONFLICT (log) DO UPDATE
 
 
 class RecordContradicted(Unavailable):
-    """The record does not match its checkpoints, or has not been compared with them yet. Nothing can be used
-    until then, or until an administrator has resolved the difference.
+    """The record does not match its checkpoints, or has not been compared with them yet. Access can't be
+    used until the comparison succeeds, or an administrator has resolved the difference.
     """
 
     code = "record_contradicted"
 
 
 class Standing(NamedTuple):
-    """The result of the comparison. ``stands``: access can be used. ``contradiction`` is None until the
-    record has been compared.
+    """The result of the comparison.
+
+    ``stands`` means that access can be used. ``contradiction`` is None until the record has been compared.
     """
 
     stands: bool

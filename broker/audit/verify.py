@@ -1,7 +1,7 @@
 """The verification of a log from its first entry to its head.
 
 A single statement reads everything, so the verification sees one snapshot. Entries that are appended
-meanwhile don't affect the verdict.
+during the verification don't affect the verdict.
 """
 
 from __future__ import annotations
@@ -45,12 +45,13 @@ _ARCHIVES_END = """
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The result of a verification. ``entries``: the number of intact entries. ``first_bad_seq``: the first
-    entry that is not intact.
+    """The result of a verification.
+
+    ``entries``: the number of intact entries. ``first_bad_seq``: the first entry that is not intact.
 
     ``signed`` is the number of entries of the newest checkpoint with which the log was compared, or None.
-    ``ended``: the log was read to its end. If not, ``head_seq`` and ``head_hash`` are those of the last entry
-    that was read.
+    ``ended`` means that the log was read to its end. If not, ``head_seq`` and ``head_hash`` are those of the
+    last entry that was read.
     """
 
     log: str
@@ -79,7 +80,7 @@ class _Walk:
     # All checkpoints of this log, and the checkpoints that the tree has not reached yet, the smallest last.
     signed: list[Signed] = field(default_factory=list)
     ahead: list[Signed] = field(default_factory=list)
-    # None if the tree of the entries before the first is not known.
+    # None if the tree of the entries before the first one is unknown.
     tree: Tree | None = None
     leaves: list[bytes] = field(default_factory=list)
     # Texts can be missing up to this entry, because they are archived.
@@ -180,7 +181,7 @@ def verify(
 def _compared(walk: _Walk, log: str, using: str) -> int | None:
     if walk.tree is None:
         return compare_with_signed(walk.signed, log=log, using=using)
-    # Checkpoints of earlier parts are older than the newest one, which the tree was compared with.
+    # Checkpoints of earlier parts are older than the newest one, with which the tree was compared.
     compare_with_known([one for one in walk.signed if one.size < walk.first - 1], log=log, using=using)
     return walk.signed[0].size if walk.signed else None
 

@@ -1,8 +1,8 @@
 """The daily verification of the whole log, done in parts, so that even a long log takes few resources.
 
 The verification starts at the first entry and does not trust earlier verifications. Its state is encrypted,
-so someone with write access to the database can only restore an old state. The whole log then counts as
-verified at the time at which that old verification began.
+so someone with write access to the database can only restore an old state. The log then counts as fully
+verified only as of the start of that old verification.
 """
 
 from __future__ import annotations

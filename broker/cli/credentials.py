@@ -28,7 +28,10 @@ def kind_of(shell: Shell, cluster: str) -> str:
 
 
 def issue(shell: Shell, grant: Row, target: str | None) -> Row:
-    """Issue a new credential, without retries, because each replaces the previous one. Raises CliError."""
+    """Issue a new credential.
+
+    There are no retries, because each credential replaces the previous one. Raises CliError.
+    """
     body = {"target": target} if target else {}
     row: Row = shell.wire.post(f"/grants/{grant['ref']}/credential", body, again=False)
     return row

@@ -1,5 +1,5 @@
-"""Durations as people write them: `30m`, `2 hours`, `1.5h`, `1h 30m`. Pages, the API and documents use this
-parser too. It is in this package because the `stint` command can be installed on its own.
+"""Durations as people write them: `30m`, `2 hours`, `1.5h`, `1h 30m`. Pages, the API and documents also use
+this parser. It is in this package because the `stint` command can be installed on its own.
 """
 
 from __future__ import annotations

@@ -65,7 +65,7 @@ def ref_of(text: str) -> str:
     if not re.fullmatch(f"{served.GRANT}|{served.REQUEST}", ref):
         raise Usage(
             f"{text[:60]!r} is not a reference.",
-            "Use one of a grant, like GR-7F3K, or of a request, like REQ-12.",
+            "Use the reference of a grant, like GR-7F3K, or of a request, like REQ-12.",
         )
     return ref
 
@@ -140,7 +140,7 @@ def _asked(shell: Shell, want: Want, made: Callable[[Row], None] | None) -> Row:
 
 @contextlib.contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Block signals, so that no request is submitted without being noted here."""
+    """Block signals, so that every submitted request is noted here."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
     try:
         yield
@@ -204,7 +204,9 @@ def _nothing(shell: Shell, want: Want) -> CliError:
         )
     said = [_nearest(shell, row, str(want.line)) for row in near[:3]]
     return CliError(
-        f"No access that you can request on {place} allows this command.", "\n".join(said), code="not_allowed"
+        f"None of the access that you can request on {place} allows this command.",
+        "\n".join(said),
+        code="not_allowed",
     )
 
 
@@ -264,7 +266,7 @@ def _waiting(shell: Shell, body: Row) -> Row | None:
 
 
 def line_of(words: Sequence[str]) -> str | None:
-    """Return the command line for Stint: a single word unchanged, as in ssh, and several words quoted."""
+    """Return the command line for Stint: a single word is unchanged, as in ssh; several words are quoted."""
     if not words:
         return None
     return words[0] if len(words) == 1 else shlex.join(words)

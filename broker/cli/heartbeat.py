@@ -60,7 +60,7 @@ class Heartbeat:
                 return
 
     def _once(self) -> float:
-        """Send one heartbeat, or poll once. Return the seconds until the next time."""
+        """Send one heartbeat, or poll once. Return the seconds until the next call."""
         try:
             return self._send() if self._wanted else self._look()
         except NotSignedIn as error:
@@ -70,7 +70,7 @@ class Heartbeat:
         except Unreachable:
             pass
         except CliError:
-            # The grant needs no heartbeats, or it has ended. Its state shows which of the two.
+            # The grant needs no heartbeats or has ended, as its state shows.
             return self._doubted()
         return _AGAIN
 
@@ -85,7 +85,7 @@ class Heartbeat:
         if self._every is not None:
             # Don't use this machine's clock, which may be wrong.
             return max(self._every, _AGAIN)
-        # A third of the remaining time, so that two heartbeats may get lost.
+        # A third of the remaining time, so that two heartbeats can get lost.
         left = (before - dt.datetime.now(dt.UTC)).total_seconds() - (time.monotonic() - began)
         return min(max(left / 3, _AGAIN), _SLOWEST)
 

@@ -47,7 +47,7 @@ def device_token(
             elif error.code != "authorization_pending":
                 raise _refused(error) from None
         except Unreachable:
-            # A failed poll does no harm: the codes stay valid until they expire.
+            # A failed poll is harmless, because the codes stay valid until they expire.
             continue
         else:
             return answer

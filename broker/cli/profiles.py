@@ -74,14 +74,18 @@ def load(env: Mapping[str, str]) -> Profiles:
     except FileNotFoundError:
         return Profiles()
     except (OSError, UnicodeDecodeError) as error:
-        raise Usage(f"{path} can't be read: {error}.", "Fix or remove it, then run `stint login`.") from None
-    # The file may have been copied without its permissions.
+        raise Usage(
+            f"{path} can't be read: {error}.", "Fix or remove the file, then run `stint login`."
+        ) from None
+    # Set the permissions again, because the file may have been copied without them.
     with contextlib.suppress(OSError):
         path.chmod(0o600)
     try:
         return _read(json.loads(text))
     except (ValueError, TypeError, KeyError, AttributeError):
-        raise Usage(f"{path} is not a valid profiles file.", "Remove it, then run `stint login`.") from None
+        raise Usage(
+            f"{path} is not a valid profiles file.", "Remove the file, then run `stint login`."
+        ) from None
 
 
 def _read(data: Any) -> Profiles:
@@ -129,7 +133,9 @@ def place_of(env: Mapping[str, str], name: str = "", *, insecure: bool = False) 
     wanted = name or env.get("STINT_PROFILE", "")
     if wanted and wanted not in profiles.servers:
         known = ", ".join(profiles.servers) or "none"
-        raise Usage(f"Profile {wanted!r} not found. Profiles: {known}.", "Create one with `stint login URL`.")
+        raise Usage(
+            f"Profile {wanted!r} not found. Profiles: {known}.", "Create a profile with `stint login URL`."
+        )
     url = "" if name else env.get("STINT_URL", "").strip()
     found = _at(profiles, url, wanted) if url else profiles.chosen(wanted)
     if found is None and not url:
@@ -139,7 +145,9 @@ def place_of(env: Mapping[str, str], name: str = "", *, insecure: bool = False) 
 
 
 def _at(profiles: Profiles, url: str, name: str) -> Profile | None:
-    """Return the profile with exactly this URL, because a stored token is sent nowhere else."""
+    """Return the profile with exactly this URL, because a stored token is sent only to the URL of its
+    profile.
+    """
     fitting = [one for one in profiles.servers.values() if one.url == url.rstrip("/")]
     return next((one for one in fitting if one.name == (name or profiles.current)), next(iter(fitting), None))
 
@@ -180,7 +188,7 @@ def checked_url(url: str, *, insecure: bool = False) -> str:
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
         raise Usage(f"{url!r} is not the URL of a Stint server.", "Use a URL like https://stint.example.com.")
     if parts.username or parts.password:
-        raise Usage("The URL contains a username or password.", "Remove it. Stint uses tokens.")
+        raise Usage("The URL contains a username or password.", "Remove them: Stint uses tokens.")
     if parts.scheme == "http" and not insecure and not _here(parts.hostname):
         raise Usage(
             "http:// would expose your token.",

@@ -1,4 +1,4 @@
-"""Run a command, and end its grant when the command ends, however it ends."""
+"""Run a command, and end its grant when the command ends for any reason."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .screen import clock_time, plain, say
 from .shell import Shell
 
 FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
-# A terminal sends these signals to the command directly, because it is in the foreground too.
+# A terminal sends these signals directly to the command, which is also in the foreground.
 _FROM_TERMINAL = (signal.SIGINT, signal.SIGQUIT)
 # Seconds that a command has to stop when its grant ends, and seconds for which ending the grant is retried
 # during an outage.
@@ -198,7 +198,7 @@ def _warn_unless(needed: bool, shell: Shell, grant: Mapping[str, Any]) -> None:
 def _end(shell: Shell, ref: str, note: str, *, over: bool = False) -> CliError | None:
     """End the grant, with retries during an outage. If that fails, print the error and return it.
 
-    ``over``: the grant has already ended.
+    ``over`` means that the grant has already ended.
     """
     began = time.monotonic()
     while True:

@@ -25,7 +25,7 @@ _DRAWS = re.compile(
     " -/]*[@-~]|\x1b\\][^\x07\x1b]*(?:\x07|\x1b\\\\)|[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
 )
 _NARROWEST = 8
-# The words of the web pages for states and reasons, where they differ from the names in the API.
+# The words of the web pages for states and reasons, if they differ from the names in the API.
 _WORDS = {
     "provisioning": "starting",
     "revoking": "ending",
@@ -182,8 +182,8 @@ def table(
 ) -> None:
     """Write rows under headings.
 
-    Columns that do not fit are shortened, the widest first. If that is not enough, each row becomes a few
-    lines. In a pipe, nothing is shortened.
+    Columns that do not fit are shortened, the widest first. If that is not enough, each row is split into
+    several lines. In a pipe, columns are not shortened.
     """
     if not rows:
         say(empty, err=True)

@@ -76,8 +76,8 @@ class Gateway:
 
 
 def gateway(row: Row) -> Gateway:
-    """Return the SSH gateway. Raises CliError, including if there are no host keys: ssh would trust any
-    server.
+    """Return the SSH gateway. Raises CliError, including if there are no host keys, because ssh would
+    then trust any server.
     """
     if not row["host_keys"]:
         raise CliError(
@@ -96,8 +96,8 @@ def gateway(row: Row) -> Gateway:
 class WebGateway:
     """The address and the certificates of the web gateways.
 
-    ``ca``: PEM certificates, empty if the system's CAs apply. ``fingerprints``: those of the certificates
-    in ``ca``, or of the gateways' own certificates.
+    ``ca``: PEM certificates, empty if the system's CAs apply. ``fingerprints`` are those of the
+    certificates in ``ca``, or of the gateways' own certificates.
     """
 
     url: str

@@ -16,7 +16,7 @@ from .wire import Wire
 
 
 class Shell:
-    """One invocation of the command. ``json``: the output is JSON."""
+    """One invocation of the command. ``json`` means that the output is JSON."""
 
     def __init__(self, env: Mapping[str, str]) -> None:
         self.env = env

@@ -29,7 +29,7 @@ def ssh_options(
     """Return the client's options: the port, the gateway's host keys, and the caller's registered key, if it
     is on this machine.
 
-    There is no trust on first use: the host keys come from Stint, over its authenticated TLS connection.
+    Host keys are never trusted on first use: they come from Stint, over its authenticated TLS connection.
     """
     alias = f"stint-{hashlib.sha256(shell.wire.url.encode()).hexdigest()[:16]}"
     known = _known_hosts(shell, alias, place.keys)
@@ -77,7 +77,7 @@ def config(shell: Shell, grant: Row) -> str:
 def _known_hosts(shell: Shell, alias: str, keys: Sequence[str]) -> str:
     path = Path(cache_folder(shell.env)) / f"{alias}.known_hosts"
     text = "".join(f"{alias} {key}\n" for key in keys)
-    # Several processes may start at once; each of them replaces the file with the same text.
+    # Several processes may start at the same time. Each of them replaces the file with the same text.
     if not path.exists() or path.read_text(encoding="utf-8") != text:
         temporary = path.with_suffix(f".{os.getpid()}")
         temporary.write_text(text, encoding="utf-8")

@@ -12,7 +12,8 @@ from .shell import Shell
 from .wire import patiently
 from .wording import missing
 
-# Seconds between two polls. They are short at first, because waits without an approval are usually short.
+# Seconds between two polls. The first intervals are short, because waits without an approval are usually
+# short.
 _SOON, _LATER, _SOON_FOR = 0.5, 2.0, 10.0
 # Seconds without a response from Stint after which the wait fails.
 _OUTAGE = 300.0
@@ -114,7 +115,7 @@ def _until_decided(patience: Patience, line: Progress, row: Row, seen: Look | No
 
 
 def over(request: Row) -> str:
-    """Return what happened to a request that is no longer pending: `was denied`."""
+    """Return the outcome of a request that is no longer pending, as a phrase: `was denied`."""
     return _OVER.get(request["state"], f"is {spoken(request['state'])}")
 
 

@@ -27,7 +27,7 @@ _LONGEST_PAUSE = 20.0
 _AGAIN = frozenset({429, 502, 503, 504})
 # The error code for a retry while the first request, whose response was lost, is still in progress.
 _IN_PROGRESS = "idempotency_key_in_use"
-# The error code for a request that is refused until another request is decided.
+# The error code for a request that is refused until another request has been decided.
 _TOO_MANY_OPEN = "too_many_open_requests"
 _LARGEST = 32 * 1024 * 1024
 _STATUS = {
@@ -146,7 +146,7 @@ class Wire:
         raise last or Unreachable("Stint did not respond.")
 
     def _renewed(self) -> bool:
-        """Whether there is a new token. The request with the old token was rejected, so it can be
+        """Whether there is a new token. The request was rejected with the old token, so it can be
         repeated.
         """
         before, self._token = self._token, self._fresh() or self._token
@@ -276,7 +276,7 @@ def _lost(url: str, error: HTTPError) -> Unreachable:
     if isinstance(error, urllib3.exceptions.SSLError):
         return Unreachable(
             f"The certificate for {url} is not valid: {_why(error)}.",
-            "If it uses a private CA, set STINT_CA_FILE.",
+            "If the server uses a private CA, set STINT_CA_FILE.",
         )
     return Unreachable(f"The response from {url} was lost: {_why(error)}.")
 

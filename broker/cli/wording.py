@@ -51,15 +51,16 @@ RUNS: Columns = {
     "EXIT": lambda row: "" if row["exit_status"] is None else str(row["exit_status"]),
     "COMMAND": lambda row: plain(row["line"]),
 }
-# What an empty list of runs means. This depends on how much of the activity on the cluster Stint observes.
+# The meaning of an empty list of runs, which depends on how much of the activity on the cluster Stint
+# observes.
 NO_RUN = {
     "all": "Nothing was run.",
-    "some": "Nothing observed; not all activity is observed here.",
-    "nothing": "Activity is not observed here.",
+    "some": "Nothing was observed, but Stint does not observe all activity on this cluster.",
+    "nothing": "Stint does not observe activity on this cluster.",
 }
 NONE_SEEN = {
     "all": "nothing",
-    "some": "nothing observed; not all activity is observed here",
+    "some": "nothing was observed, but Stint does not observe all activity on this cluster",
     "nothing": "not observed here",
 }
 HELD: Columns = {

@@ -119,7 +119,7 @@ class Kube:
     def _start(self) -> str:
         """Start the API server, and return its administrator's kubeconfig."""
         command = [sys.executable, "-m", "tests.support.servers.kubernetes.serve", str(self._folder)]
-        # In its own session, so that Ctrl-C reaches only the demo, which stops the server.
+        # In its own session, so that Ctrl-C reaches only the demo, which then stops the server.
         running = subprocess.Popen(
             command,
             cwd=REPOSITORY,

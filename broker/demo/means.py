@@ -25,7 +25,7 @@ _SSH = ["-F", "none", "-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes", "-o", "
 
 
 class Wrong(Exception):
-    """A failed step. The message says what was observed."""
+    """A step failed. The message describes the observation."""
 
 
 @dataclass
@@ -213,7 +213,7 @@ class Means:
 
 
 def expect(condition: bool, seen: str) -> None:
-    """Raise Wrong with what was observed, unless the condition is true."""
+    """Raise Wrong with the observation, unless the condition is true."""
     if not condition:
         raise Wrong(seen)
 

@@ -1,4 +1,5 @@
-"""A small service of a demo target: runs one child per unit, writes logs, and restarts a unit on request.
+"""A small service of a demo target, which runs one child per unit, writes logs, and restarts a unit on
+request.
 
 Run as `python service.py serve FOLDER`. The target's `systemctl` and `journalctl` run `python service.py
 systemctl FOLDER …` and `python service.py journalctl FOLDER …`. As with systemd, the serving process is not a
@@ -18,7 +19,7 @@ UNITS = ("nginx", "haproxy")
 
 
 def serve(folder: Path) -> None:
-    """Run the units until killed, and serve requests on the socket `ctl`."""
+    """Run the units until this process is killed, and serve requests on the socket `ctl`."""
     running = {unit: _start(unit) for unit in UNITS}
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(folder / "ctl"))

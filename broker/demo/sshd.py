@@ -25,7 +25,7 @@ _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class NoSSHServer(RuntimeError):
-    """A target can't be started here. The message gives what is missing."""
+    """A target can't be started on this machine. The message says what is missing."""
 
 
 def usable_sshd() -> str:

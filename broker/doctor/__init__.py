@@ -1,1 +1,1 @@
-"""The checks of `manage.py doctor`: what is wrong with this installation, and how to fix it."""
+"""The checks of `manage.py doctor`, which find problems of this installation and explain how to fix them."""

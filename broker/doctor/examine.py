@@ -1,5 +1,5 @@
-"""Runs all checks, one part after another. A part that fails becomes a finding and doesn't stop the
-others.
+"""Run all checks, one part after another. If a part fails, the failure becomes a finding, and the
+other parts are still checked.
 """
 
 from __future__ import annotations

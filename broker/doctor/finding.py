@@ -18,7 +18,7 @@ class Level(enum.StrEnum):
 @dataclass(frozen=True, slots=True)
 class Finding:
     """A finding in one part. For a problem, ``why`` explains why it matters, unless ``said`` already does,
-    and ``fix`` is what to do.
+    and ``fix`` says how to fix it.
     """
 
     part: str

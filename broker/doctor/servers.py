@@ -20,7 +20,7 @@ OLDEST_VERSION = 150000
 # Connections that a process of each kind may open, as in the Deploying guide, and a few for people.
 MOST = {"worker": 90, "gateway": 25, "web": 5, "streams": 10}
 PEOPLE = 5
-# A longer queue means that the worker does not keep up.
+# If the queue is longer than this, the worker does not keep up.
 LONG_QUEUE = 1000
 # Processes are named by `name_process`.
 _PROCESSES = """
@@ -64,7 +64,7 @@ def _schema(encoding: str) -> Iterator[Finding]:
     if missing:
         yield wrong(
             "database",
-            f"{many(len(missing), 'migration')} not applied, the first is {missing[0][0]}",
+            f"{many(len(missing), 'migration')} not applied, the first one is {missing[0][0]}",
             why="This version of Stint needs tables that don't exist yet.",
             fix="Run `manage.py migrate`.",
         )
@@ -127,7 +127,7 @@ def _connections(room: int, used: int) -> Finding:
     return warning(
         "database",
         said,
-        why="Under load, a process that gets no connection can't start or show access.",
+        why="Under load, some processes may get no connection, and then can't start or show access.",
         fix=(
             f"Run `ALTER SYSTEM SET max_connections = {needed + 20};` as a superuser, and restart PostgreSQL."
         ),
@@ -173,7 +173,7 @@ def _queue(policy: str, lengths: dict[str, int]) -> Iterator[Finding]:
                 "queue",
                 f"{length:,} messages waiting in {name}",
                 why="The worker is too slow or not running.",
-                fix="Start a worker, or add another one.",
+                fix="Start a worker, or add another worker.",
             )
 
 

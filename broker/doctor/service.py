@@ -44,8 +44,8 @@ def _gateways(now: dt.datetime) -> Iterator[Finding]:
             yield warning(
                 "gateways",
                 f"{node.name} was last seen {_ago(node.seen_at, now)} ago",
-                why="If the gateway is running, it lost the database, closed all sessions and accepts "
-                "no connections.",
+                why="If the gateway is running, it has lost the database, closed all sessions and "
+                "accepts no connections.",
                 fix="Check the gateway's log, and restart it.",
             )
     if not nodes:
@@ -65,7 +65,7 @@ def of_record() -> Iterator[Finding]:
         yield warning(
             "record",
             "not verified within the last hour",
-            why="Tampering would be detected late.",
+            why="Stint would detect tampering late.",
             fix="Start the worker, or run `manage.py audit_verify`.",
         )
     elif not found.ok:
@@ -92,7 +92,7 @@ def _whole(at: dt.datetime | None, now: dt.datetime) -> Iterator[Finding]:
         yield warning(
             "record",
             said,
-            why="A change to an old entry would be detected late.",
+            why="Stint would detect a change to an old entry late.",
             fix="Start the worker, or run `manage.py audit_verify`.",
         )
     else:

@@ -31,9 +31,9 @@ class Account:
 def server_account(state: Path) -> Account | None:
     """Return the account of the servers in the folder `state`, or None if this process is not root.
 
-    PostgreSQL refuses to run as root. The uid and gid belong to no user or other service, so that no one else
-    can read the servers' files. They are taken from the owner of the servers' socket folder, or derived from
-    the path if there is no such folder.
+    PostgreSQL refuses to run as root. The uid and gid don't belong to any user or other service, so that no
+    one else can read the servers' files. They are taken from the owner of the servers' socket folder, or
+    derived from the path if there is no such folder.
     """
     if os.geteuid() != 0:
         return None

@@ -1,8 +1,8 @@
 """The programs of PostgreSQL and of Valkey or Redis: those of the system or, if the system has none, those in
 the wheels.
 
-Only the programs in the wheels are used, because their Python wrappers trust every local user and, as root,
-change permissions up to the root folder. The wheels are in the virtual environment's folder `servers`, which
+The wheels' Python wrappers are not used, because they trust every local user and, as root, change
+permissions up to the root folder. The wheels are in the virtual environment's folder `servers`, which
 is not imported.
 """
 

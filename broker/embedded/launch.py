@@ -1,4 +1,4 @@
-"""Executes a program as another account. The program gets a signal when its starter ends.
+"""Execute a program as another account. The program gets a signal when its starter ends.
 
 Run by path in a bare interpreter (`python -I -S launch.py STARTER SIGNAL UID:GID|- -- PROGRAM ...`). This is
 a separate program, because code between fork and exec is unsafe in a process with threads. Exit status 127:

@@ -103,7 +103,7 @@ class EmbeddedPostgres(PrivateServer):
         return f"postgresql://{role}:{password}@/{database}?host={quote(str(self.sockets), safe='/')}"
 
     def is_ready(self) -> bool:
-        """Whether the running postmaster has written "ready" to its pid file. pg_ctl checks this too."""
+        """Whether the running postmaster has written "ready" to its pid file. pg_ctl also checks this."""
         try:
             lines = (self.data / "postmaster.pid").read_text(encoding="ascii").splitlines()
         except FileNotFoundError:

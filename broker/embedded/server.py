@@ -43,7 +43,7 @@ class PrivateServer(ABC):
     name: ClassVar[str]
     stop_signal: ClassVar[signal.Signals]
     last_signal: ClassVar[signal.Signals] = signal.SIGKILL
-    # A supervisor does not show log lines with this text.
+    # Supervisors don't show log lines with this text.
     hidden: ClassVar[str] = ""
 
     def __init__(self, state_dir: Path) -> None:

@@ -67,7 +67,7 @@ class EmbeddedValkey(PrivateServer):
         return f"unix://:{self._password()}@{self.socket}?db={db}"
 
     def is_ready(self) -> bool:
-        """Whether the server responds to PING. It doesn't while it loads its log."""
+        """Whether the server responds to PING. It doesn't respond while it loads its log."""
         try:
             with socket.socket(socket.AF_UNIX) as client:
                 client.settimeout(1)

@@ -1,4 +1,4 @@
-"""A bulkhead for calls to other systems, so that hanging calls don't delay others."""
+"""A bulkhead for calls to other systems, so that hanging calls don't delay other calls."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MOST = 4 * THREADS
 
 @dataclass(eq=False)
 class _Work:
-    """The work of one thread: the items of a group, one after another."""
+    """The turn of one thread, which processes the items of a group, one after another."""
 
     group: int
     item: int
@@ -75,8 +75,8 @@ class Bulkhead:
             self._go.set()
 
     def take(self, items: Iterable[int]) -> None:
-        """Add items that are not already there. Call this regularly, because only this method frees the slots
-        of slow calls.
+        """Add items that were not added yet. Call this regularly, because only this method frees the slots of
+        slow calls.
         """
         with self._lock:
             fresh = [item for item in items if item not in self._taken]
@@ -150,8 +150,8 @@ class Bulkhead:
         except Overtaken as error:
             log.info("bulkhead.overtaken", item=work.item, why=str(error))
         except Exception:
-            # Catch everything, because one item must not stop the others. The failed item will be added
-            # again.
+            # Catch everything, because a failed item must not stop the others. The failed item will be
+            # added again.
             log.exception("bulkhead.failed", item=work.item)
         finally:
             with self._lock:

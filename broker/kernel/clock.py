@@ -69,9 +69,9 @@ def narrowed(last: Reading | None, *, said: dt.datetime, before: float, after: f
     """Return the reading at ``before``, given that the database read ``said`` between ``before`` and
     ``after``.
 
-    The reading assumes an immediate response, so a slow response sets the clock ahead by its delay. Any other
-    assumption could set the clock back and delay deadlines. The ``last`` reading, carried forward, is kept as
-    long as it is consistent with the response.
+    The reading assumes an immediate response, so a slow response sets the clock ahead by up to the delay. Any
+    other assumption could set the clock back and delay deadlines. The ``last`` reading, carried forward, is
+    kept as long as it is consistent with the response.
     """
     if last is not None:
         carried = last.database + dt.timedelta(seconds=(before - last.monotonic) * (1 + _DRIFT))

@@ -46,7 +46,7 @@ class SecretLocation(NamedTuple):
 
 
 def place_of(row: Model, field: str) -> SecretLocation:
-    """Return the location of a row's field. A row that is not stored yet gets its primary key."""
+    """Return the location of a row's field. If the row is not stored yet, assign its primary key."""
     about = row._meta  # noqa: SLF001  # Django documents it
     if row.pk is None:
         with connection.cursor() as cursor:
@@ -63,8 +63,8 @@ def _derived(purpose: str) -> bytes:
 
 
 def seal(plain: bytes, *, place: SecretLocation) -> bytes:
-    """Encrypt a secret for one location. It can't be decrypted elsewhere, so a copy of it in another row is
-    useless.
+    """Encrypt a secret for one location. The secret can't be decrypted at another location, so a copy in
+    another row is useless.
     """
     nonce = secrets.token_bytes(_NONCE)
     return nonce + AESGCM(_derived("sealed")).encrypt(nonce, plain, json.dumps(place).encode())
@@ -100,7 +100,7 @@ def derived_token(prefix: str, name: str) -> str:
 
 def keyed_digests(purpose: str) -> Callable[[bytes], bytes]:
     """Return a function that computes digests (HMAC-SHA-256) under the key for a purpose. Without the key,
-    guessing a value does not reveal whether it has a digest.
+    an attacker can't find out by guessing which values have a digest.
     """
     key = _derived(purpose)
     return lambda data: hmac.digest(key, data, "sha256")

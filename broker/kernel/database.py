@@ -31,7 +31,7 @@ def name_process(kind: str, name: str = "") -> None:
 
 def conninfo(*, listens: bool = True) -> str:
     """Return the libpq connection string of the application's database, which contains the password.
-    ``listens``: the connection is for LISTEN, and named so.
+    ``listens`` means that the connection is for LISTEN, and named so.
     """
     database = settings.DATABASES["default"]
     parts = {name: database[key] for name, key in _NAMES.items() if database[key]}

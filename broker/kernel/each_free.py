@@ -1,5 +1,5 @@
-"""Process due rows. Rows that another process has locked are skipped, so that even a stopped process delays
-no others.
+"""Process due rows. Rows that another process has locked are skipped, so that even a stopped process
+doesn't delay other rows.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 BATCH = 1000
 # In seconds. After this time, the rest of a list is left for the next run, so that it doesn't delay rows that
-# become due meanwhile.
+# become due in the meantime.
 AWHILE = 1.0
 
 

@@ -37,8 +37,8 @@ def _send(task: str, ids: dict[str, int | str]) -> None:
     try:
         current_app.send_task(task, kwargs=ids, retry=False, expires=_HINT_LASTS)
     except (OSError, OperationalError, RedisError) as error:
-        # Ignore the failure, because the sweep finds the row. Retries of an unreachable queue would only slow
-        # down requests.
+        # Ignore the failure, because the sweep finds the row. If the queue is unreachable, retries would only
+        # slow down requests.
         _silent_until = time.monotonic() + _SILENCE
         if _said.may_say():
             log.warning("enqueue.failed", task=task, error=str(error))

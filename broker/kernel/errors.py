@@ -50,7 +50,7 @@ class NotFound(StintError):
 
 
 class Forbidden(StintError):
-    """You can see the object, but you don't have permission to do this."""
+    """You can see the object, but you don't have permission for this action."""
 
     code = "forbidden"
     status = 403
@@ -64,13 +64,13 @@ class Conflict(StintError):
 
 
 class Overtaken(Conflict):
-    """Another process did this first. There is nothing left to do."""
+    """Another process has already done this task. There is nothing left to do."""
 
     code = "overtaken"
 
 
 class Unavailable(StintError):
-    """A component that is needed to do this safely does not respond. Nothing was changed. Try again in a
+    """A component that this action requires does not respond. Nothing was changed. Try again in a
     moment.
     """
 

@@ -1,4 +1,4 @@
-"""Settings of Python's garbage collector, so that it does not delay pages."""
+"""Settings of Python's garbage collector, so that collections don't delay pages."""
 
 from __future__ import annotations
 
@@ -16,5 +16,5 @@ def freeze_loaded() -> None:
     gc.freeze()
     # A page creates thousands of objects that reference each other, and a collection after every 700 of them
     # would take a tenth of the page's time. Garbage is freed in the second generation, often and in small
-    # amounts, so that no page waits for the collection of the garbage of ten pages.
+    # amounts, so that no page waits while the garbage of ten pages is collected.
     gc.set_threshold(5_000, 2, 500)

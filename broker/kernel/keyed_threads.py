@@ -47,7 +47,7 @@ class KeyedThreads:
         except Overtaken as error:
             log.info("keyed_threads.overtaken", key=str(key), why=str(error))
         except Exception:
-            # Catch everything, because no code outside this thread would, and the row will be found again.
+            # Catch everything, because no other code would. The row will be found again.
             log.exception("keyed_threads.failed", key=str(key))
         finally:
             with self._lock:

@@ -26,8 +26,8 @@ SELECT pg_terminate_backend(a.pid, 2000) FROM pg_stat_activity a
 def held(one: int, two: int, *, silent: float) -> Iterator[bool]:
     """Hold the advisory lock with these two numbers during the block. Yield False if another process has it.
 
-    A process without a query for ``silent`` seconds loses the lock with its connection, so it can't write
-    anything if it resumes. Code that waits for other systems must call ``still_here`` regularly.
+    A process that sends no query for ``silent`` seconds loses its connection and so the lock, and can't
+    write anything if it resumes. Code that waits for other systems must call ``still_here`` regularly.
     """
     mine = _try(one, two) or (_end_silent(one, two, silent) and _try(one, two))
     try:
@@ -68,8 +68,8 @@ def in_turn(what: str) -> None:
 
 
 def still_here() -> None:
-    """Show that this process is running. Raises database errors, including if the lock was lost with the
-    connection.
+    """Send a query, which shows that this process is running. Raises database errors, including if the
+    lock was lost with the connection.
     """
     with connection.cursor() as cursor:
         cursor.execute("SELECT 1")

@@ -26,7 +26,7 @@ TASKS = Histogram(
 )
 ENDS = Histogram(
     "stint_end_proven_seconds",
-    "Time from when a grant had to end to the confirmation that its access is gone",
+    "Time from the due end of a grant to the confirmation that its access is gone",
     ["cause"],
     buckets=SECONDS,
 )

@@ -33,8 +33,8 @@ class Sayer:
 
     @classmethod
     def of(cls, time_zone: str) -> Sayer:
-        """Return the formatter for an IANA time zone, or for UTC if it is unknown, so that people are still
-        notified.
+        """Return the formatter for an IANA time zone, or for UTC if it is unknown, so that people are
+        notified in any case.
         """
         try:
             return cls(zoneinfo.ZoneInfo(time_zone))

@@ -1,4 +1,4 @@
-"""Log filters that report an outage of the queue or the database with one line a minute per process.
+"""Log filters that report an outage of the queue or the database with one line per minute and process.
 
 Otherwise, each component that uses the queue or the database would log a line each second, or a traceback for
 each message and request.
@@ -66,7 +66,7 @@ class OneLineAMinute(logging.Filter):
 class QueueGone(OneLineAMinute):
     """The filter for the queue. Celery logs a traceback for each message that it can't send."""
 
-    said = "The queue does not respond; access still starts and ends without it"
+    said = "The queue does not respond; access still starts and ends without the queue"
 
     def why(self, record: logging.LogRecord) -> BaseException | None:
         if not record.name.startswith(_OF_QUEUE):

@@ -35,7 +35,7 @@ class Unreached(Exception):  # Named for the event, so without the suffix Error.
 @dataclass(frozen=True, slots=True)
 class Reply:
     """The response. ``headers``: by name in lowercase. ``body``: at most one byte more than
-    ``Outgoing.most``. ``whole``: the response was not cut off by the deadline or the server.
+    ``Outgoing.most``. ``whole`` means that the response was not cut off by the deadline or the server.
     """
 
     status: int
@@ -119,7 +119,7 @@ class Outgoing:
                 client.sock, client.auto_open = wire, 0
                 client.request(method, target, body=body, headers=sent)
                 answer = client.getresponse()
-                # A response that is cut off within its head would look complete.
+                # Without this check, a response that is cut off within its head would look complete.
                 if time.monotonic() >= ends:
                     raise TimeoutError
                 # The rest of the body is discarded with the connection.

@@ -135,7 +135,7 @@ OTHER_CODES: Mapping[str, tuple[int, str]] = {
     "unanswered": (
         502,
         (
-            "The target received the request, but its response was cut off. Find out what the target "
+            "The target received the request, but its response was cut off. Check what the target "
             "did before you send the request again."
         ),
     ),

@@ -1,7 +1,8 @@
 """A short-lived cache in the memory of one process, for counts of calls and for values that may be slightly
 stale.
 
-Each process has its own cache, so limits on counts slow down mistakes and floods, but are not exact quotas.
+Each process has its own cache, so limits based on its counts slow down mistakes and floods, but are not exact
+quotas.
 """
 
 from __future__ import annotations

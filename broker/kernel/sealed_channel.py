@@ -1,7 +1,7 @@
 """One-way messages that only two processes can read, sent over an untrusted carrier.
 
 Each message has a number, so an altered, repeated or reordered message is rejected, and a missing one is
-noticed. Source: NIST SP 800-38D (AES-GCM); a key belongs to one sender, which never repeats a number.
+noticed. Source: NIST SP 800-38D (AES-GCM); each key belongs to one sender, which never repeats a number.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ import psycopg
 from django.db import DEFAULT_DB_ALIAS, OperationalError, connections
 from psycopg import pq
 
-# Longer than a healthy database takes to respond. Nothing is authorized in the meantime.
+# A healthy database responds sooner than this. Nothing is authorized during the wait.
 PATIENCE_MS = 2000
 _BINARY = 1
 Answer = pq.abc.PGresult
@@ -42,14 +42,14 @@ def drop_if_cut() -> None:
 
 
 def is_readable(connection: psycopg.Connection[Any]) -> bool:
-    """Whether the server has sent something on an idle connection: that it closes it."""
+    """Whether the server has sent data on an idle connection, which it does only to close the connection."""
     poll = select.poll()
     poll.register(connection.pgconn.socket, select.POLLIN)
     return bool(poll.poll(0))
 
 
 def is_connected() -> bool:
-    """Whether this thread has a connection that is not known to be closed."""
+    """Whether this thread has a connection that doesn't appear to be closed."""
     there = connections[DEFAULT_DB_ALIAS].connection
     return there is not None and not there.closed
 
@@ -72,8 +72,8 @@ class Statement:
         Raises DatabaseSilent, including after two seconds without a response, and then closes the connection.
         """
         drop_if_cut()
-        # Look up the connection each time, because within one thread Django has a different one for each task
-        # of an event loop.
+        # Look up the connection each time: in a thread with an event loop, Django has a different one for
+        # each task.
         django = connections[DEFAULT_DB_ALIAS]
         if django.connection is None:
             django.ensure_connection()

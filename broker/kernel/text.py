@@ -18,8 +18,8 @@ _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 # Lines of a key may be separated by spaces, or by `\n` in JSON or in quotes.
 _GAP = r"(?:\s|\\+[nrt])*+"
 # Only text that can be key material is removed along with the begin marker. Any other text after the marker
-# must stay visible, because the holder tried to run it. Shorter words count as key material only in the last
-# line before the end marker.
+# must remain visible, because it is part of the command that the holder tried to run. Shorter words count as
+# key material only in the last line before the end marker.
 _PRIVATE_KEY = re.compile(
     r"-----BEGIN ([A-Z ]*PRIVATE KEY(?: BLOCK)?)-----"
     rf"(?:{_GAP}(?:Proc-Type|DEK-Info|Version|Comment): [\w.,/+ -]{{1,80}}(?=\s|\\))*+"

@@ -1,4 +1,4 @@
-"""OpenTelemetry traces. They are off by default; OpenTelemetry is then not imported.
+"""OpenTelemetry traces. They are off by default, and OpenTelemetry is imported only if they are on.
 
 One trace covers the whole lifetime of a grant, from its request to the proof of its end, in all processes.
 The IDs of the trace and of its first span are derived from the request, so nothing is stored or passed on for

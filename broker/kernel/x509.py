@@ -24,7 +24,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 AUTHORITY_LIFE = dt.timedelta(days=3650)
 SERVER_LIFE = dt.timedelta(days=7)
-# Clients' clocks may be behind.
+# Certificates are backdated by this much, because clients' clocks may be behind.
 _BEHIND = dt.timedelta(minutes=5)
 _MOST_COMMON_NAME = 64
 

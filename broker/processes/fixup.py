@@ -1,4 +1,4 @@
-"""Celery's support for Django, except that it doesn't close the database connection before and after each
+"""Celery's support for Django, without closing the database connection before and after each
 task.
 
 A new connection costs more CPU than most tasks: PostgreSQL forks a process, verifies a SCRAM login and starts

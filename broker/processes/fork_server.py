@@ -114,8 +114,8 @@ class ForkServer:
         return True
 
     def forget(self) -> None:
-        """Reset the connection after the fork server has ended: discard all messages, and count as not ready
-        until it has loaded again.
+        """Reset the connection after the fork server has ended: discard all messages, and report not ready
+        until a new fork server has loaded everything.
         """
         self._loaded, self._unanswered = False, 0
         for end in (self._ours, self._theirs):
@@ -186,7 +186,8 @@ def load() -> None:
     for name in _MODULES:
         importlib.import_module(name)
     get_resolver().url_patterns  # noqa: B018
-    # Garbage collection in a forked process would write to every object, and so copy the shared memory.
+    # Freeze all objects: garbage collection in a forked process would write to every object, and so copy the
+    # shared memory.
     gc.freeze()
 
 

@@ -32,7 +32,7 @@ from broker.processes.fork_server import Forked, ForkServer, ForkServerGone
 _GUARD = Path(__file__).resolve().parent.parent / "embedded" / "guard.py"
 _FIRST_DELAY_S, _LONGEST_DELAY_S, _HEALTHY_S = 0.5, 30.0, 60.0
 _LOUD_DEATHS, _LOUD_WITHIN_S = 5, 30.0
-# Seconds within which all processes stop. The first stage (databases) stops last, in the remaining time.
+# Seconds within which all processes stop. The first stage (databases) stops last, in the time that remains.
 _STOP_OTHERS_S, _STOP_ALL_S = 3.0, 4.5
 _SETTLED_S = 1.5
 _TICK_S = 0.1
@@ -47,9 +47,9 @@ class Process:
     together with the stage below, because it doesn't depend on it. `ready` returns whether it is ready; by
     default, it counts as ready after 1.5 s. `once`: it is ready when it has exited with status 0. All other
     processes are restarted when they exit, after a call of `ended`. `env` None means the supervisor's
-    environment. `inherit` lists descriptors for it to inherit. `fork_server`: it is forked from this fork
-    server, with the fork server's environment, instead of started. `hidden`: log lines with this text are not
-    shown.
+    environment. `inherit` lists descriptors that the process inherits. `fork_server`: the process is forked
+    from this fork server, with the fork server's environment, instead of being started. `hidden`: log lines
+    with this text are not shown.
     """
 
     name: str
@@ -106,7 +106,7 @@ class _Child:
         return delay
 
     def keeps_dying(self, now: float) -> bool:
-        """Whether to report now that the process keeps failing. True only once."""
+        """Whether to report now that the process keeps failing. The result is True only once."""
         often = len(self._deaths) == _LOUD_DEATHS and now - self._deaths[0] <= _LOUD_WITHIN_S
         self.said_loudly, say = self.said_loudly or often, often and not self.said_loudly
         return say

@@ -10,7 +10,7 @@ __all__ = ["SentinelTransport", "Transport"]
 
 
 class _Closed:
-    """A channel that raises the error that callers of kombu expect when a connection is lost.
+    """A channel that raises the error that kombu's callers expect for a lost connection.
 
     Celery 5.7 clears a lost connection before it closes the channels. kombu then restores and acknowledges
     messages on it, and the resulting `AttributeError` ends the worker. The queue delivers unacknowledged

@@ -173,7 +173,7 @@ def _environment(
         "STINT_STREAMS_PORT": str(options.streams_port),
         WORKER_READY: str(state / "worker_ready"),
         "PYTHONUNBUFFERED": "1",
-        # Otherwise, the worker would run Django's checks, which load the pages and the API.
+        # Prevents the worker from running Django's checks, which load the pages and the API.
         "CELERY_SKIP_CHECKS": "1",
     }
     if found.setdefault("STINT_PUBLIC_URL", options.url) == options.url:

@@ -24,8 +24,8 @@ _PATIENCE_S = 5.0
 
 
 def report(serves: Callable[[], bool]) -> None:
-    """Send READY=1 as soon as `serves` returns true, then WATCHDOG=1 three times per WatchdogSec= while it
-    returns true.
+    """Send READY=1 as soon as `serves` returns true, then WATCHDOG=1 three times per WatchdogSec= as long
+    as it returns true.
 
     `serves` runs in a thread; an exception counts as a failure. Does nothing in a process that systemd
     doesn't watch.
@@ -44,7 +44,7 @@ def report_server(environment: Mapping[str, str] = os.environ) -> None:
 
 
 def _answers(url: str) -> bool:
-    """Whether a server responds at all. If it responds that it isn't ready, a restart would not help."""
+    """Whether a server responds at all. If it responds with "not ready", a restart would not help."""
     try:
         direct.open(url, timeout=_PATIENCE_S).close()
     except urllib.error.HTTPError:

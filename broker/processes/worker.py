@@ -29,17 +29,20 @@ __all__ = ["app"]
 
 
 class Intervals(Scheduler):
-    """Celery's scheduler for fixed intervals. At each tick, Celery's own compares all entries and converts
-    times between zones, which takes more CPU than all of their tasks do when nothing is due.
+    """Celery's scheduler for fixed intervals. At each tick, Celery's own scheduler compares all entries
+    and converts times between zones, which takes more CPU time than all of their tasks when nothing is due.
     """
 
     @cached_property
     def _next(self) -> list[tuple[float, str]]:
-        """When each entry is next sent, by the monotonic clock, as a heap. At first, all are due."""
+        """A heap of the times at which each entry is next sent, by the monotonic clock.
+
+        At first, all entries are due.
+        """
         return [(0.0, name) for name in sorted(self.schedule)]
 
     def tick(self, *_: object, **__: object) -> float:
-        """Send the entry that is due, if there is one, and return the seconds until the next one is."""
+        """Send the entry that is due, if there is one, and return the seconds until the next entry is due."""
         (at, name), now = self._next[0], time.monotonic()
         if at > now:
             return at - now
@@ -62,8 +65,8 @@ class Ticks(bootsteps.StartStopStep):
         return EmbeddedService(worker.app, thread=True, scheduler_cls=Intervals)
 
     def stop(self, parent: Any) -> None:
-        """Stop the thread without waiting for it: while the queue is unreachable, it ends only with the
-        process.
+        """Stop the thread, without waiting for it to end: while the queue is unreachable, it ends only
+        with the process.
         """
         self.obj.service.stop(wait=False)
 

@@ -1,4 +1,5 @@
-"""`manage.py production DIR`: write the files with which systemd and nginx run Stint, laid out as below /.
+"""`manage.py production DIR`: write the files with which systemd and nginx run Stint, in the layout of the
+root file system.
 
 The command runs before settings are loaded, because it writes them.
 """
@@ -56,8 +57,8 @@ def command_line() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="manage.py production",
         description=(
-            "Write systemd units, an nginx site and settings into DIR, laid out as below /. Existing files"
-            " that differ are kept and listed."
+            "Write systemd units, an nginx site and settings into DIR, in the layout of the root file"
+            " system. Existing files that differ are kept and listed."
         ),
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )

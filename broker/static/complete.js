@@ -9,7 +9,7 @@
 
   const KEY = /^(?:"([^"]*)"|'([^']*)'|([^\s:#'"[{},][^:#]*?))\s*:(?=\s|$)\s*/;
   const indentOf = line => line.search(/\S|$/);
-  // Splits `- - key: rest` into its dashes with their columns, and what follows them.
+  // Splits `- - key: rest` into its dashes with their columns, and the text after them.
   const split = line => {
     let column = indentOf(line), rest = line.slice(column);
     const dashes = [];
@@ -17,7 +17,7 @@
     return { dashes, column, rest };
   };
 
-  // Follows the brackets of a value. Returns the open ones: of a mapping with its current key and earlier keys.
+  // Follows the brackets of a value. Returns the open brackets: for a mapping, with its current key and earlier keys.
   const brackets = (text, open = []) => {
     let word = '', quote = '';
     for (const [at, char] of [...text].entries()) {
@@ -35,7 +35,7 @@
     return quote ? null : open;
   };
 
-  // Returns the path of the mapping or value at the cursor, and the keys that are already there.
+  // Returns the path of the mapping or value at the cursor, and the keys that the mapping already has.
   const find = (text, at) => {
     const before = text.slice(0, at).split('\n'), line = before.length - 1, lines = text.split('\n');
     const stack = [];
@@ -76,7 +76,7 @@
     return top.key ? { path: [...path, top.key], value: true, flow: true } : { path, taken: top.taken, flow: true };
   };
 
-  // Returns the keys of the mapping that the line is in.
+  // Returns the keys of the mapping that contains the line.
   const beside = (lines, line, column) => {
     const keys = [];
     for (const by of [-1, 1]) {
@@ -90,7 +90,7 @@
     return keys;
   };
 
-  // --- What fits there ---
+  // --- The possible completions ---
 
   const unfold = (node, root) => {
     const named = node.$ref ? { ...root.$defs[node.$ref.split('/').pop()], ...node, $ref: undefined } : node;
@@ -192,7 +192,7 @@
     say(`${options.length} ${options.length === 1 ? 'suggestion' : 'suggestions'}`);
   };
 
-  // Returns what follows a key, and where the cursor goes in it.
+  // Returns the text to insert after a key, and the position of the cursor in it.
   const after = one => {
     if (!one.isKey) return ['', 0];
     const nodes = unfold(one.node, known.schema), rows = nodes.flatMap(node => (node.items ? unfold(node.items, known.schema) : []));

@@ -1,5 +1,5 @@
-// Deciding: sheets, and buttons that show their state at once. Without this script, forms are sent as usual, and sheets
-// open by their address (#deny).
+// Decisions: sheets, and buttons that show their state immediately. Without this script, forms are sent as usual, and
+// sheets are opened by their address (#deny).
 (() => {
   const hear = document.addEventListener.bind(document);
   const main = () => document.getElementById('main');
@@ -13,7 +13,7 @@
     sheet.showModal();
     (sheet.querySelector('[autofocus]') || sheet.querySelector('textarea[required]'))?.focus();
   };
-  // What was chosen in a sheet that is closed without sending it does not count.
+  // If a sheet is closed without being sent, its input is discarded.
   const closed = event => event.target.matches?.('dialog.sheet') && event.target.querySelector('form').reset();
   hear('close', closed, true);
   hear('click', event => {
@@ -23,14 +23,14 @@
     if (opens) open(document.getElementById(opens.dataset.sheet));
     else closes.closest('dialog').close();
   });
-  // Space presses what looks like a button.
+  // Space presses links that look like buttons.
   hear('keydown', event => {
     if (event.key !== ' ' || !event.target.matches?.('a[role=button]')) return;
     event.preventDefault();
     event.target.click();
   });
 
-  // A part of the page that an address or a link names is unfolded.
+  // Unfolds the part of the page that an address or a link names.
   const unfold = () => {
     const named = location.hash.length > 1 && document.getElementById(decodeURIComponent(location.hash.slice(1)));
     if (!named) return;
@@ -44,7 +44,7 @@
 
   // --- Forms ---
 
-  // Shows what a button does as soon as it is pressed. Returns a function that takes it back.
+  // Shows the effect of a button as soon as it is pressed. Returns a function that restores the button.
   const begin = (form, button) => {
     const before = [...button.childNodes];
     const all = [...document.querySelectorAll('#main .btn')].filter(one => form.contains(one) || one.closest('.choose, .afterward'));
@@ -70,7 +70,7 @@
     form.prepend(note);
   };
 
-  // The page that says why a form was refused, with what was typed.
+  // Shows the page that explains why a form was refused, with the typed input.
   const show = text => {
     const page = new DOMParser().parseFromString(text, 'text/html').getElementById('main');
     if (!page) return false;
@@ -88,14 +88,14 @@
     try {
       const answer = await fetch(form.action, { method: 'POST', body, redirect: 'manual', signal: AbortSignal.timeout(20000) });
       if (answer.type === 'opaqueredirect') location.assign(there);
-      else if (!show(await answer.text())) { back(); lost(form, 'Stint could not answer. Reload the page, then try again.'); }
+      else if (!show(await answer.text())) { back(); lost(form, 'Stint could not process the form. Reload the page, then try again.'); }
     } catch {
       back();
-      lost(form, 'Stint did not answer. Check your connection and try again; a decision counts only once.');
+      lost(form, 'Stint did not respond. Check your connection and try again; a decision counts only once.');
     }
   };
 
-  // A form is sent once, until its answer is there.
+  // A form can't be sent again until its response arrives.
   hear('submit', event => {
     if (!event.submitter?.dataset.busy) return;
     event.preventDefault();
@@ -107,11 +107,11 @@
     document.querySelectorAll('dialog.sheet[open]').forEach(open);
     unfold();
     addEventListener('hashchange', unfold);
-    // The offer to undo ends with its time.
+    // The undo button disappears when its time is over.
     setInterval(() => document.querySelectorAll('[data-undo]').forEach(form => {
       form.hidden = form.querySelector('[data-left]').textContent === '0:00';
     }), 250);
   });
-  // A page that the browser kept does not show what it was doing when it was left.
+  // If the browser restores a page with a busy form, reload the page.
   addEventListener('pageshow', event => { if (event.persisted && document.querySelector('form[aria-busy]')) location.reload(); });
 })();

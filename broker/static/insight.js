@@ -103,7 +103,7 @@
     };
   };
 
-  // Each line has its name at its last point, and the limit its own.
+  // The name of each line is at its last point. The limit has its own label.
   const mark = (plot, data, limit, font) => {
     const c = plot.ctx;
     c.save();

@@ -1,4 +1,4 @@
-// The keyboard: shortcuts, and the palette, which is the search page's faster face.
+// The keyboard: shortcuts, and the palette, which is a faster version of the search page.
 (() => {
   const all = (selector, within = document) => [...within.querySelectorAll(selector)];
   const hear = document.addEventListener.bind(document);
@@ -20,7 +20,7 @@
 
   const PLACES = { h: '/', r: '/requests/new/', a: '/approvals/', g: '/grants/', t: '/timeline/', n: '/notices/' };
   const ROWS = '#main [data-row], #main .list tbody tr, #main .need > li, #main .log > li';
-  // A control says which key it has with data-key.
+  // A control's key is in its data-key attribute.
   const CONTROLS = {
     a: '[data-key=a], button[name=verdict][value=approve]',
     d: '[data-key=d], button[name=verdict][value=deny]',
@@ -53,8 +53,8 @@
     if (find && shown(find)) find.focus();
   };
 
-  // Moves to the page's own control, that of the focused row first, and opens what a click would open. A button that
-  // acts is only focused: it takes a second key.
+  // Activates the page's own control for a key, first that of the focused row. A button that has an effect is only
+  // focused, and needs a second key.
   const reach = key => {
     const places = [document.activeElement.closest(ROWS), document.getElementById('main'), document.getElementById('decide-bar')];
     const control = places.flatMap(place => place ? all(CONTROLS[key], place) : []).find(shown);

@@ -50,7 +50,7 @@
   const QUICK = 2000, SLOW = 60000, RETRY = 30000;
   let stream = null;
 
-  // One event stream per page, whose events only say that something changed. It is closed while the page is hidden, and
+  // One event stream per page, whose events only signal that something changed. It is closed while the page is hidden, and
   // resumes after the last record entry that the page has seen. Without a stream, the page polls every two seconds and
   // tries to reconnect later.
   class Stream extends EventTarget {
@@ -118,7 +118,7 @@
     });
   });
 
-  // An update keeps what was typed, selected and opened.
+  // An update keeps typed text, the selection and opened parts.
   const touched = el => el.type !== 'hidden' && (el === document.activeElement || el.value !== el.defaultValue
     || el.checked !== el.defaultChecked || el.selected !== el.defaultSelected);
   const keep = (name, el) => name !== 'open' && !(['value', 'checked', 'selected'].includes(name) && touched(el));
@@ -153,7 +153,7 @@
       document.querySelector('#main > .stale')?.remove();
     }
   });
-  // Sends what was read, so that the page can show what changed.
+  // Sends the version that was read, so that the page can show the changes since then.
   hear('htmx:configRequest', event => {
     const read = event.target.matches('[data-live]') && event.target.querySelector('[name=read]');
     if (read) event.detail.parameters.set('read', read.value);
@@ -174,7 +174,7 @@
     sent = event.target;
     setTimeout(() => { sent = null; }, 1000);
   });
-  // Of a selected and a typed duration, the last one counts.
+  // If a duration is both selected and typed, the last input counts.
   hear('input', ({ target: { name, form } }) => {
     if (name === 'other_duration') all('[name=duration]').forEach(el => { el.checked = false; });
     else if (name === 'duration' && form.other_duration) form.other_duration.value = '';

@@ -3,12 +3,12 @@
 (() => {
   const FONT = 13, SMALLEST = 9, SCROLLBACK = 5000, HIDDEN = 60000;
   const WORDS = {
-    'command ended': ['ok', 'Ended'], 'access ended': ['warn', 'You may no longer see it'], 'signed out': ['warn', 'Signed out'],
+    'command ended': ['ok', 'Ended'], 'access ended': ['warn', 'You can no longer watch this command'], 'signed out': ['warn', 'Signed out'],
     'too slow': ['warn', 'Your connection is too slow'], unavailable: ['warn', 'Live view not available'],
     restarts: ['info', 'Reconnecting'], hidden: ['mute', 'Paused while this page is hidden'], live: ['ok', 'Live'], waits: ['warn', 'Waiting'], '': ['info', 'Connecting'],
   };
   const AGAIN = ['restarts', 'unavailable', 'too slow', ''];
-  // Characters that reorder or hide text: what is read must be what was printed.
+  // Characters that reorder or hide text. Readers must see exactly the printed text.
   const HIDING = /[\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
   const one = (box, name) => box.querySelector(`[data-${name}]`);
   const say = text => { const live = document.getElementById('say'); if (live) live.textContent = text; };
@@ -130,7 +130,7 @@
         if (!answer.ok || answer.status === 204) {
           const text = await answer.text();
           this.over = [403, 404, 409, 429].includes(answer.status);
-          if (answer.status === 409) this.end(); else this.show('unavailable', text || 'No proxy routes the live view to its process.');
+          if (answer.status === 409) this.end(); else this.show('unavailable', text || 'No proxy forwards requests for live views to their process.');
           return false;
         }
         const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
@@ -175,14 +175,14 @@
       this.over = true;
       this.show('command ended');
       one(this.box, 'watching').hidden = true;
-      // Its gateway reports the recording at the same time.
+      // The gateway reports the recording at the same time.
       if (this.place) setTimeout(() => {
         one(this.box, 'replay').hidden = false;
         this.box.querySelectorAll('[data-end]').forEach(part => part.remove());
       }, 700);
     }
 
-    // A page that nobody looks at does not count as watching.
+    // A hidden page does not count as watching.
     onVisible() {
       clearTimeout(this.timer);
       this.hidden = this.hidden && document.hidden;

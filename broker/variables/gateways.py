@@ -73,8 +73,8 @@ POSTGRES_GATEWAY_HOST = POSTGRES.text(
 POSTGRES_GATEWAY_PORT = POSTGRES.number(
     "STINT_POSTGRES_GATEWAY_PORT",
     5433,
-    "The port at which the PostgreSQL gateway listens, and which clients use. The default is next to 5432,"
-    " the port of PostgreSQL itself. Change it if a second PostgreSQL server on the machine uses it.",
+    "The port at which the PostgreSQL gateway listens, and which clients use. The default is the port"
+    " after PostgreSQL's own 5432. Change it if a second PostgreSQL server on the machine uses it.",
 )
 COMMIT_HOLD_SECONDS = POSTGRES.number(
     "STINT_COMMIT_HOLD_SECONDS",

@@ -15,7 +15,7 @@ SECOND_FACTOR = SIGN_IN.choice(
 PASSWORD_SIGN_IN = SIGN_IN.boolean(
     "STINT_PASSWORD_SIGN_IN",
     True,
-    "If off, only administrators can sign in with a password, in case the identity provider is down. This"
+    "If off, only administrators can sign in with a password, for when the identity provider is down. This"
     " requires `STINT_OIDC_ISSUER`.",
 )
 OIDC_ISSUER = SIGN_IN.text(
@@ -47,8 +47,8 @@ OIDC_GROUPS = SIGN_IN.items(
     "STINT_OIDC_GROUPS",
     (),
     (
-        "The groups in Stint whose members are set from the claim at each sign-in. All other groups stay as"
-        " they are."
+        "The groups in Stint whose members are set from the claim at each sign-in. All other groups are"
+        " unchanged."
     ),
     values="group names, separated by commas",
 )

@@ -28,7 +28,7 @@ RECORDINGS_STORE = RECORDINGS.match(
 RECORDINGS_DAYS = RECORDINGS.number(
     "STINT_RECORDINGS_DAYS",
     365,
-    "How many days recordings are kept, unless their policy sets another time (`recordings: {keep: "
+    "The number of days that recordings are kept, unless their policy sets another time (`recordings: {keep: "
     "90d}`). Files that belong to no known run, for example after a restore from a backup, are kept "
     "for the same time. Digests stay in the record.",
 )
@@ -73,12 +73,16 @@ CHECKPOINT_KEY = RECORD.secret(
 GRANTS_DAYS = RECORD.number(
     "STINT_GRANTS_DAYS",
     0,
-    "How many days a grant is kept after its end, with its request, sessions, runs and notifications. A"
+    "The number of days that a grant is kept after its end, with its request, sessions, runs and "
+    "notifications. A"
     " request that was not granted is kept for the same time. A grant stays while one of its recordings or"
     " delegated grants is kept, or its review is open. The record keeps every entry.",
     least=0,
     values="90 or more, or 0 to keep them forever",
 )
 NOTICES_DAYS = RECORD.number(
-    "STINT_NOTICES_DAYS", 365, "How many days notifications are kept; 0 keeps them forever.", least=0
+    "STINT_NOTICES_DAYS",
+    365,
+    "The number of days that notifications are kept; 0 keeps them forever.",
+    least=0,
 )

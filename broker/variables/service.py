@@ -81,7 +81,7 @@ PUBLIC_URL = PAGES.text(
 ALLOWED_HOSTS = PAGES.items(
     "STINT_ALLOWED_HOSTS",
     ("127.0.0.1", "localhost", "[::1]"),
-    "The host names that the pages and the API answer to. Include the host of `STINT_PUBLIC_URL`.",
+    "The host names for which the pages and the API respond. Include the host of `STINT_PUBLIC_URL`.",
     values="host names, separated by commas",
 )
 BEHIND_PROXY = PAGES.boolean(

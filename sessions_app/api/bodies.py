@@ -34,7 +34,7 @@ from sessions_app.operations.requests.request_access import MAX_TEXT
 from sessions_app.operations.workflows.open_workflow import PREFIX
 
 _LARGEST = 2**31 - 1
-# In characters. Leaves room for the rest of the body.
+# In characters. This leaves room for the rest of the body.
 LONGEST_FILE = 200_000
 
 
@@ -112,7 +112,7 @@ class Acceptance(Body):
     examples=[_example({"line": "systemctl restart nginx", "parameters": {"unit": "nginx"}})]
 )
 class Try(Body):
-    """A command line to test; by default with any parameters, in the published version."""
+    """A command line to test. By default, it is tested with any parameters, in the published version."""
 
     line = Text(allow_blank=True, max_length=16384)
     parameters = serializers.DictField(
@@ -218,8 +218,8 @@ class CloseWorkflow(Body):
 
 
 class Narrowing(Body):
-    """What an approval keeps of a request: a shorter time, fewer commands (by index), fewer targets (by
-    name).
+    """The part of a request that an approval keeps: a shorter time, fewer commands (by index), fewer
+    targets (by name).
     """
 
     duration = Duration(allow_null=True, default=None)
@@ -259,7 +259,7 @@ class Refusal(Body):
 
 @extend_schema_serializer(examples=[_example({"note": "Work is done.", "kill": False})])
 class End(Body):
-    """The reason, and whether to cut commands that could otherwise finish."""
+    """The reason for the end, and whether to cut commands that could otherwise finish."""
 
     note = Text(default="", allow_blank=True, max_length=MAX_TEXT)
     kill = Flag(default=False)
@@ -306,8 +306,8 @@ class Extend(Body):
     ]
 )
 class Delegate(Body):
-    """The delegate, and what to delegate. Without `targets` and `duration`: all targets, until the end of the
-    grant.
+    """The delegate, and the part of the grant to delegate. Without `targets` and `duration`, the delegated
+    grant covers all targets, until the end of the grant.
     """
 
     identity = Username()
@@ -319,7 +319,7 @@ class Delegate(Body):
 
 
 class Review(Body):
-    """What the review found."""
+    """The findings of the review."""
 
     note = Text(max_length=MAX_TEXT)
 
@@ -381,7 +381,7 @@ class NewIdentity(Body):
 
 @extend_schema_serializer(examples=[_example({"since": dt.timedelta(days=-1)})])
 class Replay(Body):
-    """What to replay: one `message`, by its number, or all events `since` a time in the last 30 days."""
+    """The messages to replay: one `message` by number, or all events `since` a time in the last 30 days."""
 
     message = Whole(allow_null=True, default=None, min_value=1, max_value=2**62)
     since = Moment(allow_null=True, default=None)

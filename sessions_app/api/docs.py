@@ -161,7 +161,7 @@ def _answers(said: Mapping[str, Any]) -> tuple[Answer, ...]:
 
 
 def _plain(said: Mapping[str, Any]) -> str:
-    """Return a description without Markdown backticks."""
+    """Return a description without the backticks of Markdown."""
     return str(said.get("description", "")).replace("`", "")
 
 

@@ -31,10 +31,10 @@ class Endpoint(APIView):
     """One URL of the API.
 
     ``scope`` is the scope that a token needs for anything except reading; `administer` if a view sets none.
-    ``answers_secret``: the response contains a secret that is shown only once, so no copy of the response is
-    stored. ``asks_target``: the handler calls a target, so it runs outside a transaction; its response must
-    contain a secret. ``outlives_token``: the view also accepts a run's token that has expired, for a grant
-    that was requested with the token and is still active.
+    ``answers_secret`` means that the response contains a secret that is shown only once, so no copy of the
+    response is stored. ``asks_target`` means that the handler calls a target, so it runs outside a
+    transaction; its response must contain a secret. ``outlives_token`` means that the view also accepts a
+    run's token that has expired, for a grant that was requested with the token and is still active.
     """
 
     scope: ClassVar[str] = Scope.ADMINISTER
@@ -106,7 +106,7 @@ class Endpoint(APIView):
     def page(
         self, rows: QuerySet[Any], shape: type[Serializer[Any]], query: dict[str, Any], *, key: str = "pk"
     ) -> Response:
-        """Return one page of rows, continuing where the last one ended.
+        """Return one page of rows, continuing where the previous page ended.
 
         Rows are sorted by number, newest first, or by name. Rows that are added or removed between requests
         don't shift others to another page.

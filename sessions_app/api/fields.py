@@ -40,7 +40,7 @@ Getter = TypeVar("Getter", bound=Callable[..., Any])
 
 
 def whole(pattern: str) -> str:
-    """Return the JSON Schema pattern that matches only the whole text."""
+    """Return the pattern for JSON Schema that matches only the whole text."""
     return f"^{pattern}$"
 
 

@@ -28,7 +28,7 @@ class ByName(Query):
 class OfNotices(ByNumber):
     """Filters for notifications."""
 
-    unread = Flag(default=False, help_text="Only unread ones.")
+    unread = Flag(default=False, help_text="Only unread notifications.")
 
 
 class OfRequests(ByNumber):
@@ -38,7 +38,7 @@ class OfRequests(ByNumber):
     kind = Choice(required=False, choices=RequestKind.values)
     cluster = Name(required=False)
     requester = Username(required=False)
-    mine = Flag(default=False, help_text="Only your own.")
+    mine = Flag(default=False, help_text="Only your own requests.")
     decidable = Flag(default=False, help_text="Only requests you can decide.")
 
 
@@ -86,9 +86,13 @@ class OfDifference(Query):
     """The two versions to compare."""
 
     since_version = Whole(
-        required=False, min_value=0, help_text="The older version; 0: empty. Default: the previous one."
+        required=False,
+        min_value=0,
+        help_text="The older version; 0 is the empty document. Default: the version before the newer one.",
     )
-    to_version = Whole(required=False, min_value=1, help_text="The newer version. Default: the latest.")
+    to_version = Whole(
+        required=False, min_value=1, help_text="The newer version. Default: the latest version."
+    )
 
 
 class OfRights(Query):

@@ -5,7 +5,7 @@ The operation and its response are committed together, so a crash keeps both or 
 nothing and is not stored, so the same key can be tried again. Responses are stored for a day.
 
 An operation that calls a target can't run in a transaction, because the transaction would hold locks until
-the target answers. Its key is reserved and committed first. After a crash during the operation, a repeated
+the target responds. Its key is reserved and committed first. After a crash during the operation, a repeated
 request does nothing.
 """
 
@@ -40,8 +40,8 @@ REPLAYED = "Idempotent-Replayed"
 KEPT = dt.timedelta(days=1)
 _KEY = re.compile(r"[!-~]{1,200}")
 _SHOWN_ONCE = {"shown_once": True}
-# By then, an operation that calls a target has ended, or its process has: it calls one target, for at most
-# `CALL_SECONDS`.
+# After this time, an operation that calls a target has ended, or its process has: an operation calls one
+# target, for at most `CALL_SECONDS`.
 _LONGEST = dt.timedelta(seconds=2 * CALL_SECONDS)
 
 
@@ -94,7 +94,7 @@ def once(handler: Handler[View, P]) -> Handler[View, P]:
             else:
                 _fill(_reserve(view, key), view, response)
                 return response
-        # Outside the transaction, because data that the handler stored before it failed, such as a closed
+        # Outside the transaction, so that data that the handler stored before it failed, such as a closed
         # workflow, is kept, just as without a key.
         raise refused
 

@@ -35,8 +35,8 @@ def handle(error: Exception, context: Mapping[str, Any]) -> Response:
     body, headers = _body(_translated(error))
     body["instance"] = request.path if request is not None else ""
     answer = Response(body, status=body["status"], headers=headers, content_type=CONTENT_TYPE)
-    # Errors that need a log line were logged above. Otherwise, Django would log one per response while the
-    # database is unavailable.
+    # Errors that need a log line were logged above. Otherwise, Django would log a line for each response
+    # while the database is unavailable.
     vars(answer)["_has_been_logged"] = body["status"] == Unavailable.status
     return answer
 

@@ -65,8 +65,8 @@ def requests(identity: Identity) -> QuerySet[AccessRequest]:
     )
 
 
-# The columns of a grant's related rows that are shown. Reading all columns would take most of a response's
-# time.
+# The columns of a grant's related rows that are shown. Reading all columns would take most of the time of
+# a response.
 _BESIDE_GRANT = {
     "holder": ["username"],
     "cluster": ["name", "kind", "connection"],
@@ -202,7 +202,9 @@ def grant_of(identity: Identity, ref: str) -> Grant:
 
 
 def grant_after(act: Grant) -> Grant:
-    """Return a grant on which the caller has just acted: only those who can see a grant can act on it."""
+    """Return a grant on which the caller has just acted: only identities that can see a grant can act
+    on it.
+    """
     return _grant(act.pk)
 
 

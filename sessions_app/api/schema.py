@@ -47,7 +47,7 @@ class RuleShape(Shape):
     rule = serializers.CharField()
     permitted = serializers.BooleanField()
     message = serializers.CharField()
-    fix = serializers.CharField(help_text="What to do if the rule denies; may be empty.")
+    fix = serializers.CharField(help_text="What to do if the rule denies the request; may be empty.")
     offer = serializers.DictField(
         help_text=(
             "Request values that the rule would permit; for `workflow`, a list to choose from. "

@@ -1,7 +1,7 @@
 """Rate limits per caller.
 
-Each process counts separately, because the limits are meant to slow down mistakes and guessing, not as
-quotas.
+Each process counts separately, because the limits are not quotas, but slow down mistakes and
+guessing.
 """
 
 from __future__ import annotations

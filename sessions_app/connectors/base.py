@@ -1,4 +1,7 @@
-"""The connector contract: create, revoke and verify access on a target, any number of times."""
+"""The contract of a connector: create, revoke and verify access on a target.
+
+Each operation can be repeated.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from sessions_app.policy.scope import TargetFacts
 
 Json = None | bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"]
 
-# The prefix of everything that Stint creates on a target, by which it is recognized.
+# The prefix by which everything that Stint creates on a target is recognized.
 MARK = "stint"
 # The time limit of one connector call, in seconds. A worker that takes longer is stopped.
 CALL_SECONDS = 25
@@ -41,7 +44,7 @@ class ConnectionParameters(BaseModel):
 
     @classmethod
     def unused_secrets(cls, given: Mapping[str, Any]) -> frozenset[str]:
-        """Return the secrets that are unused with these values, so that stored ones are dropped."""
+        """Return the secrets that are unused with these values. Stored copies of them are then dropped."""
         del given
         return frozenset()
 
@@ -70,7 +73,7 @@ class TargetSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GrantSpec:
-    """A grant on one target, in the form that a connector needs.
+    """A grant on one target, as passed to a connector.
 
     ``mark`` (32 hexadecimal digits) identifies what is created for the grant: every name on the target
     derives from the mark. The mark authorizes nothing. ``made`` and ``before`` are the values that an earlier
@@ -89,9 +92,9 @@ class GrantSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeaseSpec:
-    """What was created, or may remain, for a grant on one target.
+    """The objects that were created, or may remain, for a grant on one target.
 
-    ``made`` is the data that later calls need. It contains no secret, and is empty if a crash lost it.
+    ``made`` is the data that later calls need. It contains no secret, and is empty if it was lost in a crash.
     ``before`` is the state of the target before anything was created, for comparison with the state after the
     end. It is stored unchanged from the first result, before anyone can use the grant, and never shown.
     """
@@ -102,13 +105,13 @@ class LeaseSpec:
     made: Mapping[str, Json] = field(default_factory=dict)
     before: Mapping[str, Json] = field(default_factory=dict)
     # The earliest time at which access for the grant may exist; None if unknown. The marks of other grants
-    # that may have access at the same place. Whether all the grant's commands ran contained (`contain:
-    # pidns`), and whether some ran as root.
+    # that may have access to the same target. Whether all the grant's commands ran contained
+    # (`contain: pidns`), and whether some ran as root.
     since: dt.datetime | None = None
     others: tuple[str, ...] = ()
     contained: bool = False
     as_root: bool = False
-    # Paths that uploads which did not finish may have left there.
+    # Paths of temporary files that unfinished uploads may have left on the target.
     unfinished: tuple[str, ...] = ()
 
 
@@ -116,7 +119,7 @@ class LeaseSpec:
 class Evidence:
     """A target's confirmation of whether anything of a grant is left.
 
-    ``left`` describes what is left, and what to do about it.
+    ``left`` describes the remaining objects, and what to do about them.
     """
 
     gone: bool
@@ -128,7 +131,8 @@ class Evidence:
 class Observed:
     """Something on a target that carries a grant mark.
 
-    ``intact``: the object is as ``provision`` created it. ``detail`` describes the object and any deviation.
+    ``intact`` means that the object is as ``provision`` created it. ``detail`` describes the object and any
+    deviation.
     """
 
     mark: str
@@ -139,10 +143,10 @@ class Observed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credential:
-    """The credential that a holder uses a grant with, shown once.
+    """The credential with which a holder uses a grant. It is shown once.
 
     ``fields`` maps labels to values, in display order. ``secret`` names the fields that are initially hidden.
-    ``command`` is the line to paste into a terminal.
+    ``command`` is a line to paste into a terminal.
     """
 
     fields: Mapping[str, str] = field(repr=False)
@@ -153,7 +157,10 @@ class Credential:
 
 @dataclass(frozen=True, slots=True)
 class CheckStep:
-    """The result of one check on a target. ``fix`` is what to do; if ``ok``, it is advice."""
+    """The result of one check on a target.
+
+    ``fix`` says how to fix a failed check; if ``ok``, it is advice.
+    """
 
     name: str
     ok: bool
@@ -171,16 +178,16 @@ class Connector(Protocol):
     kind: str
 
     def provision(self, spec: GrantSpec) -> LeaseSpec:
-        """Create or repair what the grant needs on one target, and return what was created."""
+        """Create or repair the grant's objects on one target, and return what was created."""
 
     def revoke(self, lease: LeaseSpec) -> Evidence:
         """Remove everything that derives from the lease's mark, read back, and return the evidence."""
 
     def verify(self, lease: LeaseSpec) -> Evidence:
-        """Check what is left of a grant, and change nothing."""
+        """Check what is left of a grant, without changing anything."""
 
     def observe(self, place: TargetSpec) -> list[Observed]:
-        """Return everything on a target that carries any grant's mark, and change nothing."""
+        """Return everything on a target that carries any grant's mark, without changing anything."""
 
     def check(self, place: TargetSpec) -> list[CheckStep]:
         """Report, step by step, whether the target is set up for Stint.
@@ -191,18 +198,18 @@ class Connector(Protocol):
 
 @runtime_checkable
 class Issuer(Protocol):
-    """A connector whose grants are used with a credential for the target itself."""
+    """A connector whose holders use a credential for the target itself."""
 
     def issue(self, spec: GrantSpec, lease: LeaseSpec) -> Credential:
-        """Create a credential for the access that ``provision`` created. The previous credential stops
-        working for new logins.
+        """Create a credential for the access that ``provision`` created. The previous credential no
+        longer works for new logins.
         """
 
 
 @runtime_checkable
 class Expirer(Protocol):
-    """A connector whose targets store a grant's deadline but refuse only activity that begins after the
-    deadline.
+    """A connector whose targets store a grant's deadline, but refuse only activity that begins after
+    it.
     """
 
     def expire(self, lease: LeaseSpec) -> int:
@@ -219,12 +226,12 @@ class Named(Protocol):
     """
 
     def template_roles(self) -> tuple[str, ...]:
-        """Return the roles that a grant can get, each once."""
+        """Return the roles that a grant can get, without duplicates."""
 
 
 @runtime_checkable
 class RoleWatcher(Protocol):
-    """A connector that can report which roles on a target no grant may have, for any reason."""
+    """A connector that can report the roles on a target that no grant may have."""
 
     def unfit_roles(self, place: TargetSpec, sets: Sequence[CompiledSet]) -> dict[str, str]:
         """Check the roles that Stint can grant on a target, and those that command sets name.
@@ -235,7 +242,7 @@ class RoleWatcher(Protocol):
 
 @runtime_checkable
 class Sweeper(Protocol):
-    """A connector that can remove everything with any of many marks in one call."""
+    """A connector that can remove, in one call, everything that carries one of many marks."""
 
     def sweep(self, place: TargetSpec, marks: Sequence[str]) -> Evidence:
         """Remove everything on a target that derives from one of the marks, and return the evidence.

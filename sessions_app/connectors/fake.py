@@ -29,8 +29,9 @@ class FakeConnector:
     """``left`` maps a location and a grant mark to the number of the grant's objects there.
 
     Targets in ``down`` do not respond. A revoke removes nothing from targets in ``stubborn``. Targets in
-    ``broken`` permanently refuse to create anything. ``tampered`` holds marks whose objects someone changed.
-    ``after`` is called after an object or a credential is created and before the call returns, and can raise.
+    ``broken`` permanently refuse to create anything. ``tampered`` contains the marks whose objects someone
+    changed. ``after`` is called after an object or a credential is created and before the call returns, and
+    can raise.
     """
 
     kind: str = "fake"
@@ -86,10 +87,10 @@ class FakeConnector:
 
     def check(self, place: TargetSpec) -> list[CheckStep]:
         up = place.target.name not in self.down
-        said, fix = ("it answers", "") if up else ("the target does not answer", "Start it.")
+        said, fix = ("it answers", "") if up else ("the target does not respond", "Start it.")
         return [CheckStep("reachable", up, said, fix)]
 
     def _reach(self, target: TargetFacts, call: str) -> None:
         self.calls.append(f"{call} {target.name}")
         if target.name in self.down:
-            raise ConnectorError(f"{target.name} does not answer.")
+            raise ConnectorError(f"{target.name} does not respond.")

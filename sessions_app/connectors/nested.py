@@ -21,13 +21,13 @@ def at(data: Mapping[str, Any], path: str) -> Any:
 
 
 def put(data: Mapping[str, Any], path: str, value: Any) -> dict[str, Any]:
-    """Return a copy with a value at a path, creating missing mappings on the way."""
+    """Return a copy with a value at a path, and create the mappings that are missing on the way."""
     name, _, rest = path.partition(".")
     return {**data, name: put(data.get(name) or {}, rest, value) if rest else value}
 
 
 def without(data: Mapping[str, Any], paths: Iterable[str]) -> dict[str, Any]:
-    """Return a copy without the values at some paths. A mapping that becomes empty stays."""
+    """Return a copy without the values at some paths. A mapping that becomes empty is kept."""
     found = dict(data)
     for path in paths:
         name, _, rest = path.partition(".")

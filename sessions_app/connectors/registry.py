@@ -1,6 +1,6 @@
-"""The connector for each kind of cluster.
+"""The registry of connectors, one for each kind of cluster.
 
-A third-party package adds a connector with an entry point in the group ``stint.connectors`` that names a
+A third-party package adds a connector through an entry point in the group ``stint.connectors`` that names a
 ``ConnectorType``.
 """
 
@@ -21,12 +21,13 @@ GROUP = "stint.connectors"
 class ConnectorType:
     """One kind of cluster.
 
-    ``prepares``: access must be created on a target before a grant can be used. ``issues``: a grant is used
-    with a credential. ``account``: the usual login account of targets, which then also have a host key; empty
-    if they have neither. ``runs``: commands run through the SSH gateway. ``orders``: the gateway runs
-    commands from the pages. ``shows``: created objects can be observed on a target. ``single``: a cluster has
-    only one target. ``sees``: each use goes through a gateway of Stint, which sees every attempt.
-    ``commands``: the kind of command sets that its clusters use; empty for its own kind.
+    ``prepares`` means that access must be created on each target before a grant can be used. ``issues`` means
+    that a grant is used with a credential. ``account``: the usual login account of targets, which then also
+    have a host key; empty if they have neither. ``runs`` means that commands run through the SSH gateway.
+    ``orders`` means that the gateway runs commands that holders start from a page. ``shows`` means that
+    created objects can be observed on a target. ``single`` means that each cluster has exactly one target.
+    ``sees``: each use goes through a gateway of Stint, which sees every attempt. ``commands``: the kind of
+    command sets that its clusters use; empty for its own kind.
     """
 
     kind: str
@@ -51,8 +52,8 @@ _loading = threading.RLock()
 
 
 def load_by(loader: Callable[[], None]) -> None:
-    """Call ``loader`` to register types once one is needed, which saves memory in processes that
-    need none.
+    """Set the ``loader`` that registers all types when one is first needed, which saves memory
+    in processes that need none.
     """
     _loaders.append(loader)
 
@@ -60,7 +61,7 @@ def load_by(loader: Callable[[], None]) -> None:
 def _load() -> None:
     if not _loaders:
         return
-    # A second thread waits, so that kinds that are being registered do not appear unknown to it.
+    # Other threads wait, so that kinds that are still being registered don't appear unknown to them.
     with _loading:
         while _loaders:
             _loaders[-1]()

@@ -39,14 +39,14 @@ NAMES = (SSH, POSTGRES, *SITES)
 
 
 class UnknownProtocol(InvalidInput):
-    """There is no gateway with this name. The message lists the names."""
+    """There is no gateway with this name. The message lists the valid names."""
 
     code = "unknown_protocol"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Addresses:
-    """Where the SSH endpoint listens, and the options of the PostgreSQL and web listeners."""
+    """The address of the SSH endpoint, and the options of the PostgreSQL and web listeners."""
 
     ssh_host: str
     ssh_port: int

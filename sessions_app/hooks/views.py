@@ -1,4 +1,4 @@
-"""The endpoint that workflow sources deliver webhooks to."""
+"""The endpoint to which workflow sources deliver webhooks."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ _WELL_KNOWN = "/.well-known/openid-configuration"
 class Signer(Protocol):
     """An issuer of tokens: its algorithms and keys.
 
-    The keys are given, or at ``jwks_uri``, or found through the issuer's metadata.
+    The keys are in ``keys``, at ``jwks_uri``, or found through the issuer's metadata.
     """
 
     @property
@@ -82,7 +82,7 @@ class Keyring:
         self._known: dict[str, _Known] = {}
         # Why a request to an issuer failed, and when.
         self._failed: dict[str, tuple[str, float]] = {}
-        # One lock per issuer, so that a hanging issuer delays no token of another issuer.
+        # One lock per issuer, so that a hanging issuer does not delay tokens of other issuers.
         self._locks: dict[str, threading.Lock] = {}
         self._seats = threading.BoundedSemaphore(_SEATS)
 

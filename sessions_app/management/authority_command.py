@@ -27,7 +27,7 @@ class AuthorityCommand(StintCommand):
     """List, prepare, rotate or retire the keys of one purpose."""
 
     purpose: ClassVar[str]
-    # The words for the key in use, an earlier one, and the next one.
+    # The words for the key in use, an earlier key, and the next key.
     in_use, before, coming = "signs", "trusted", "prepared"
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -84,13 +84,13 @@ class ClusterQuerySet(models.QuerySet["Cluster"]):
 
 
 class Cluster(models.Model):
-    """A named system of one kind, with an environment and a risk.
+    """A cluster: a named system of one kind, with an environment and a risk.
 
-    The cluster's targets are its hosts or its single endpoint.
+    Its targets are hosts or a single endpoint.
     """
 
     name = models.SlugField(max_length=63, unique=True)
-    # The name of any connector's kind, including connectors from other packages.
+    # The kind's name, which can be that of a connector from another package.
     kind = models.CharField(max_length=32)
     summary = models.CharField(max_length=200, blank=True)
     environment = models.CharField(max_length=12, choices=Environment.choices)
@@ -193,8 +193,8 @@ class CommandSetQuerySet(models.QuerySet["CommandSet"]):
         """Return command sets that the identity can edit.
 
         Stint administrators can edit all of them. Other people must administer every live policy that names
-        the command set, because a new version changes what each of these policies gives. Machines can't edit
-        any.
+        the command set, because a new version changes the access under each of these policies. Machines
+        can't edit any.
         """
         if not identity.is_person or identity.is_superuser:
             return self if identity.is_person else self.none()

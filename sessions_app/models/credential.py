@@ -56,7 +56,7 @@ class ProofUsed(models.Model):
 
 
 class RequestCount(models.Model):
-    """How often an allowed read request was made, from ``run.tried_at`` to ``last_at``.
+    """The number of times that an allowed read request was made, from ``run.tried_at`` to ``last_at``.
 
     One row covers up to a second.
     """

@@ -8,9 +8,12 @@ from django.db import models
 
 
 class DocumentVersion(models.Model):
-    """One version of a catalog document, with secrets masked; None if the document was removed.
+    """One version of a catalog document, with secrets masked.
 
-    The database rejects every change to a version. The record entry written with the version has its digest.
+    ``document`` is None if the document was removed.
+
+    The database rejects every change to a version. The record entry that is written with the version has its
+    digest.
     """
 
     # The terms that plans use, such as `policy` and `workflow source`.

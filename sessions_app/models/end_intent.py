@@ -16,7 +16,7 @@ class EndIntent(models.Model):
 
     The end takes effect when it is committed (`GrantStateField`, `stint_usable_until`). The intent is deleted
     once the grant's row is updated. ``at`` is when the end was requested, and ``made_at`` when it took
-    effect. ``cut`` false: running commands may finish.
+    effect. If ``cut`` is false, running commands may finish.
     """
 
     # No foreign key constraint, because checking it would wait for the row lock.

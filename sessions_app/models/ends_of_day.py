@@ -1,4 +1,4 @@
-"""How long the confirmation of each day's grant ends took."""
+"""The times that confirmations of grant ends took, by day."""
 
 from __future__ import annotations
 

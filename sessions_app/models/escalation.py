@@ -1,4 +1,4 @@
-"""Escalations: when the next people are notified of an unanswered item."""
+"""Escalations of items without a response: when the next people are notified."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from django.db.models import Q
 
 
 class Escalation(models.Model):
-    """When the next people are notified of an item that is still unanswered.
+    """The time when the next people are notified of an item without a response.
 
-    ``step`` is the number of the policy's steps that were carried out. Exactly one of ``request``, ``run``
-    and ``grant`` (a due review) is set.
+    ``step`` is the number of the policy's steps that were already carried out. Exactly one of ``request``,
+    ``run`` and ``grant`` (a due review) is set.
     """
 
     request = models.OneToOneField(

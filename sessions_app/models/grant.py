@@ -46,7 +46,7 @@ def why_over(reason: str) -> str:
     return f"{label[:1].lower()}{label[1:]}"
 
 
-# Raw SQL, like `visibility.permitted`, and for the same reason.
+# Raw SQL, for the same reason as in `visibility.permitted`.
 _HANDED_ON = f"""
 SELECT child.id FROM sessions_app_grant child
   JOIN sessions_app_grant above ON above.id = child.parent_id
@@ -81,8 +81,8 @@ class GrantQuerySet(models.QuerySet["Grant"]):
         """Return grants that the identity can see: its own, those of its machines, those delegated from
         either, and those under a policy or on a cluster whose activity it can see.
 
-        With a token that is bound to a workflow, only the identity's own grants for that workflow, and those
-        delegated from its own.
+        With a token that is bound to a workflow, it can see only its own grants for that workflow, and those
+        delegated from them.
         """
         return self._reached_by(identity, "view", "approve", "administer")
 
@@ -120,7 +120,7 @@ class GrantQuerySet(models.QuerySet["Grant"]):
         )
 
     def before_end(self) -> GrantQuerySet:
-        """Return grants whose end has not begun. The sweep's index of due ends covers exactly these."""
+        """Return grants whose end has not begun. They are the ones in the sweep's index of due ends."""
         return self.filter(state__in=BEFORE_END)
 
     def not_ended(self) -> GrantQuerySet:
@@ -133,7 +133,7 @@ class Grant(models.Model):
 
     Permission is computed at each use from ``state`` and ``expires_at``, so no message is needed to end it.
     ``commands`` are the indices of the version's commands that approvers kept. A grant whose end waits for a
-    row lock is read as if the row had been updated.
+    row lock is read as if the row had already been updated.
     """
 
     ref = models.CharField(max_length=LONGEST_GRANT)
@@ -142,7 +142,7 @@ class Grant(models.Model):
     holder = models.ForeignKey(Identity, on_delete=models.PROTECT, related_name="grants", db_index=False)
     cluster = models.ForeignKey(Cluster, on_delete=models.PROTECT, related_name="grants")
     policy = models.ForeignKey(AccessPolicy, on_delete=models.PROTECT, related_name="grants")
-    # No index, because only the few grants that have not ended are searched by version.
+    # No index, because searches by version read only the few grants that have not ended.
     command_set_version = models.ForeignKey(
         CommandSetVersion, on_delete=models.PROTECT, related_name="grants", db_index=False
     )
@@ -174,7 +174,7 @@ class Grant(models.Model):
     )
     # The maximum number of seconds that a command may continue past the end, as shown to approvers.
     finish_seconds = models.PositiveIntegerField(default=0)
-    # Until when running commands with the end policy `finish` may continue. None: all commands are cut.
+    # How long running commands with the end policy `finish` may continue. None: all commands are cut.
     finish_until = models.DateTimeField(null=True, blank=True)
     attempts = models.PositiveIntegerField(default=0)
     next_attempt_at = models.DateTimeField(null=True, blank=True)
@@ -235,16 +235,16 @@ class Grant(models.Model):
             ),
             models.Index(fields=["-created_at"], name="grant_newest"),
             models.Index(fields=["holder", "-created_at"], name="grant_of_holder"),
-            # Written once, at the end. Timelines use this column to find past grants, and the deadline to
-            # find grants that are not over.
+            # Written once, at the end. Timelines find past grants by this column, and grants that are not
+            # over by the deadline.
             models.Index(fields=["ended_at", "starts_at"], condition=Q(state="ended"), name="grant_over"),
-            # The few ends that were not at the deadline, for how long revocations took.
+            # An index of the few ends that were not at the deadline, for statistics of revocations.
             models.Index(
                 fields=["ended_at"],
                 condition=Q(state="ended") & ~Q(end_reason="expired"),
                 name="grant_revoked",
             ),
-            # The rows shown most often: the few grants that have not ended.
+            # An index of the rows that are shown most often: the few grants that have not ended.
             models.Index(fields=["cluster"], condition=~Q(state="ended"), name="grant_alive"),
         ]
         constraints: ClassVar = [
@@ -295,7 +295,7 @@ class Grant(models.Model):
                 setattr(self, name, value)
 
     def finish_from(self, now: dt.datetime, *, cut: bool) -> dt.datetime | None:
-        """Return until when commands may finish if the grant ends at ``now``; None if they are cut.
+        """Return the time until which commands may finish if the grant ends at ``now``; None if they are cut.
 
         The time counts from the deadline even if the end is late, so that no command runs longer than
         approvers saw.
@@ -306,7 +306,7 @@ class Grant(models.Model):
 
     @property
     def ender(self) -> Identity | None:
-        """Who ended it. An end that waits for the row isn't part of what `select_related` joined."""
+        """Who ended the grant. `select_related` does not load this for an end that waits for the row."""
         if self.ended_by is None and self.ended_by_id is not None:
             self.ended_by = Identity.objects.get(pk=self.ended_by_id)
         return self.ended_by
@@ -342,7 +342,7 @@ class PurgedGrant(models.Model):
 
 
 class Lease(models.Model):
-    """What was created, or may be left, on a target for a grant, with the evidence that it is gone.
+    """A grant's access on a target that was created or may be left, with the evidence that it is gone.
 
     The row is written before the first call to the target, and closed only by the target's answer. It stores
     the address, because the target's row can change.
@@ -358,18 +358,18 @@ class Lease(models.Model):
     connection = models.JSONField(default=dict)
     sealed_connection = models.BinaryField(default=b"")
     made_at = models.DateTimeField(db_default=Now())
-    # What the connector created, and when that expires; empty if nothing is needed or created yet.
+    # The objects that the connector created, and when they expire; empty if none are needed or created yet.
     made = models.JSONField(default=dict)
     made_until = models.DateTimeField(null=True, blank=True)
-    # What the connector saw before it created anything, for comparison after the end. Set by the connector's
-    # first answer.
+    # The state of the target before the connector created anything, for comparison after the end. Set by the
+    # connector's first answer.
     before = models.JSONField(default=dict)
-    # Until then, a process may still be creating something, so an earlier check proves nothing.
+    # Until this time, a process may still be creating objects, so an earlier check proves nothing.
     making_until = models.DateTimeField(null=True, blank=True)
-    # Since when a worker has been waiting for the target's answer. Valid only while its claim on the grant is
-    # renewed.
+    # The time since which a worker has been waiting for the target's answer. Valid only while its claim on
+    # the grant is renewed.
     asked_at = models.DateTimeField(null=True, blank=True)
-    # When a revocation last got any answer from the target, and when it last got none.
+    # The times when a revocation last got an answer from the target, and when it last got none.
     answered_at = models.DateTimeField(null=True, blank=True)
     failed_at = models.DateTimeField(null=True, blank=True)
     gone_at = models.DateTimeField(null=True, blank=True)

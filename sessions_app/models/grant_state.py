@@ -1,5 +1,5 @@
-"""The states of a grant. Reading a state takes into account an end that is committed but not yet stored in
-the row.
+"""The states of a grant. A state that is read takes into account an end that is committed but not yet
+stored in the row.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ TRANSITIONS = {
 BEFORE_END = (GrantState.SCHEDULED, GrantState.PROVISIONING, GrantState.ACTIVE)
 _BEFORE_END = ", ".join(f"'{state.value}'" for state in BEFORE_END)
 
-# The ids of grants whose end waits for a row lock (`EndIntent`). There are hardly ever any, so each statement
+# The ids of grants whose end waits for a row lock (`EndIntent`). There are rarely any, so each statement
 # reads them once.
 _ENDING = "ARRAY(SELECT grant_id FROM sessions_app_endintent)"
 # Matches "sessions_app_grant"."state", or the same column under an alias.

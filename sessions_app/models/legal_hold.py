@@ -19,10 +19,10 @@ class LegalHoldQuerySet(models.QuerySet["LegalHold"]):
 
 
 class LegalHold(models.Model):
-    """One hold: on a grant or a request (``ref``), on an identity, or on a period. Exactly one of them is
-    set.
+    """One hold: on a grant or a request (``ref``), on an identity, or on a period. Exactly one of these
+    is set.
 
-    What a hold covers is decided only by the SQL function ``stint_held``.
+    The SQL function ``stint_held`` alone decides which data a hold covers.
     """
 
     ref = models.CharField(max_length=16, blank=True)

@@ -17,7 +17,7 @@ from sessions_app.models.workflow import Workflow
 
 
 class Asks(models.TextChoices):
-    """What a notification asks its reader to do, or how long it is relevant to the reader."""
+    """The action that a notification asks for, or the time for which it is relevant to its reader."""
 
     NOTHING = "", "nothing"
     VERDICT = "verdict", "a verdict on its request"
@@ -31,7 +31,7 @@ class Asks(models.TextChoices):
     DIGEST = "digest", "decisions on what its sender waits for"
 
 
-# A notification that access ends soon is about an end within this time.
+# A notification that access ends soon is for ends within this time.
 NEAR_END = dt.timedelta(minutes=16)
 
 
@@ -69,9 +69,9 @@ class Notice(models.Model):
 
     ``asks``, with ``request``, ``run`` or ``grant``, determines whether the notification is still relevant to
     its reader (``queries.notifications.notices``). ``sender`` is the person who needs a decision from an
-    approver, through any account or machine. ``urgent`` is whether it is for an incident or break-glass
-    access. ``count`` is how many separate notifications it replaces (``notify_approvers``); ``run`` is the
-    newest of them.
+    approver, regardless of the account or machine. ``urgent`` means that the notification is about an
+    incident or break-glass access. ``count`` is the number of separate notifications that this one replaces
+    (``notify_approvers``); ``run`` is that of the newest one.
     """
 
     identity = models.ForeignKey(Identity, on_delete=models.CASCADE, related_name="notices")

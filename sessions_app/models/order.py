@@ -1,4 +1,4 @@
-"""Commands that pages order gateways to run. The row is the queue."""
+"""Commands that holders start on a grant's page and gateways run. The rows are the queue."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The latest observations of targets, and how they differ from what should exist."""
+"""The latest observations of targets, and their differences from the expected state."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from sessions_app.policy.references import LONGEST_GRANT
 
 
 class Installation(models.Model):
-    """The single row that identifies this installation, because others may use the same targets."""
+    """The single row that identifies this installation, because other installations may use the same
+    targets.
+    """
 
     mark = models.CharField(max_length=8)
 
@@ -40,7 +42,7 @@ class Observation(models.Model):
 
 
 class DriftKind(models.TextChoices):
-    """How a target differs from what should exist."""
+    """The kind of a difference between a target and its expected state."""
 
     MISSING = "missing", "Access that a grant needs is missing"
     CHANGED = "changed", "Access was changed outside Stint"

@@ -26,7 +26,8 @@ class RequestKind(models.TextChoices):
     DELEGATION = "delegation", "Delegation"
 
 
-# Access that can't wait. These requests are limited and notified separately, so that others don't delay them.
+# Urgent kinds of access. Their limits and notifications are separate, so that other requests don't delay
+# them.
 URGENT_KINDS = (RequestKind.INCIDENT, RequestKind.BREAK_GLASS)
 
 
@@ -47,7 +48,7 @@ class AccessRequestQuerySet(models.QuerySet["AccessRequest"]):
         """Return requests that the identity can see: its own, those of its machines, and those under a policy
         or on a cluster whose activity it can see.
 
-        With a token that is bound to a workflow, only the identity's own requests for that workflow.
+        With a token that is bound to a workflow, it can see only its own requests for that workflow.
         """
         if identity.bound_to:
             return self.filter(requester=identity, workflow__ref=identity.bound_to)
@@ -107,8 +108,8 @@ class AccessRequest(models.Model):
     targets = models.JSONField(default=list)
     starts_at = models.DateTimeField(null=True, blank=True)
     duration = models.PositiveIntegerField()
-    # The policy's terms at the time of the request. Later changes to the policy can narrow them, but not
-    # widen them.
+    # The policy's terms at the time of the request. Later changes to the policy can narrow these terms,
+    # but not widen them.
     terms: models.JSONField[Any, Any] = models.JSONField(
         default=dict, db_default=models.Value({}, models.JSONField())
     )

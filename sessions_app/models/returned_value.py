@@ -13,8 +13,8 @@ from sessions_app.models.session import CommandRun
 class ReturnedValue(models.Model):
     """A value that a call returned in one field, for later calls of the same grant.
 
-    ``digest`` is over the field and the value, under a key of the grant. ``run`` is the newest call that
-    returned it, at ``at``. The rows are deleted when the grant ends.
+    ``digest`` covers the field and the value, under a key of the grant. ``run`` is the newest call that
+    returned the value, at the time ``at``. The rows are deleted when the grant ends.
     """
 
     # No constraints, because the rows never outlive their grant.

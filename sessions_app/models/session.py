@@ -173,11 +173,11 @@ class CommandRun(models.Model):
     rows = models.BigIntegerField(null=True)
     # The size of the recording's file in bytes; 0 if there is no file.
     recording_bytes = models.BigIntegerField(default=0, db_default=0)
-    # When the file is due for deletion. Its digest stays.
+    # The time when the file is due for deletion. Its digest is kept.
     recording_purged_at = models.DateTimeField(null=True, blank=True)
     # Whether the approval is for the same call for the rest of the grant, instead of once.
     allowed_for_grant = models.BooleanField(default=False, db_default=False)
-    # Whether its result may contain instructions from outsiders.
+    # Whether the result may contain instructions from outsiders.
     untrusted = models.BooleanField(default=False, db_default=False)
     # Clauses about the decision, one per line, such as where a value came from.
     notes = models.TextField(blank=True, db_default="")
@@ -193,13 +193,13 @@ class CommandRun(models.Model):
         indexes: ClassVar = [
             models.Index(fields=["grant", "id"], name="run_of_grant"),
             models.Index(fields=["hold_lapses_at"], condition=Q(state=RunState.HELD), name="run_held"),
-            # For a person's history, which counts refused runs over many grants.
+            # An index for a person's history, which counts refused runs across many grants.
             models.Index(fields=["grant"], condition=Q(state=RunState.REFUSED), name="run_refused"),
-            # For the calls that may have to be held after one of these.
+            # An index of untrusted calls, after which later calls may have to be held.
             models.Index(fields=["grant"], condition=Q(untrusted=True), name="run_untrusted"),
-            # For the refused commands of a period.
+            # An index for the refused commands of a period.
             models.Index(fields=["tried_at"], condition=Q(state=RunState.REFUSED), name="run_refused_at"),
-            # For the total size and the oldest of the stored recordings, without reading the runs.
+            # An index for the total size of stored recordings and the oldest one, without reading the runs.
             models.Index(
                 fields=["ended_at"],
                 include=["recording_bytes"],
@@ -216,8 +216,8 @@ class CommandRun(models.Model):
         return self.line
 
     def may_yet_run(self, now: dt.datetime) -> bool:
-        """Whether the command is held and can still run, allowed or not. This is the function `may_yet_run`
-        for one row.
+        """Whether the command is held and can still run, allowed or not. Same as the function
+        `may_yet_run`, for one row.
         """
         return (
             self.state == RunState.HELD
@@ -232,7 +232,7 @@ class CommandRun(models.Model):
 
 
 class ReadStatement(models.Model):
-    """A run that was read back from a target. ``key`` is the run's id there."""
+    """A run that was read from a target. ``key`` is the run's id on the target."""
 
     run = models.OneToOneField(CommandRun, on_delete=models.PROTECT, related_name="read_as")
     lease = models.ForeignKey(Lease, on_delete=models.PROTECT, related_name="statements")

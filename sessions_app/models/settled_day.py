@@ -40,8 +40,8 @@ class SettledCount(models.Model):
     The offset of every time zone is a multiple of this, so the days of each reader consist of whole slots.
 
     Requests and grants count in the slot in which they were created, refused commands in the slot in which
-    they were tried. ``to_review`` grants need a review, or had one. ``ended`` grants started and ended;
-    ``unused`` of these had no session.
+    they were tried. ``to_review`` counts grants that need a review, or had one; ``ended`` counts grants
+    that started and ended, and ``unused`` those of them without a session.
     """
 
     slot = models.DateTimeField()

@@ -11,7 +11,9 @@ from sessions_app.models.session import CommandRun
 
 
 class StoredRecording(models.Model):
-    """Where a run's recording is in the object store, encrypted with its own key, which is stored encrypted.
+    """The location of a run's recording in the object store.
+
+    The recording is encrypted with its own key, which is stored encrypted.
 
     ``stored_at`` is empty while the file waits on the gateway's machine. An object with this name may already
     exist.
@@ -31,7 +33,7 @@ class StoredRecording(models.Model):
         default_permissions = ()
         indexes: ClassVar = [
             models.Index(fields=["waits_since"], condition=Q(stored_at__isnull=True), name="recording_waits"),
-            # For objects that no row names.
+            # An index for finding objects that no row names.
             models.Index(fields=["object"], name="recording_object"),
         ]
 

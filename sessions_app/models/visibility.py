@@ -1,4 +1,4 @@
-"""Who can see what: the only module that converts object permissions to query filters."""
+"""Visibility of objects. Only this module converts object permissions to query filters."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from django.db.models.expressions import RawSQL
 from accounts.models import Identity
 from broker.kernel.postgresql.prepared import prepared
 
-# Raw SQL, because most filters of most pages contain it several times, and composing it takes longer than
-# running it.
+# Raw SQL: most filters on most pages contain this condition several times, and composing it takes longer
+# than running it.
 _HELD = """
 SELECT held.content_object_id FROM sessions_app_{noun}userobjectpermission held
  WHERE held.user_id = %s AND held.permission_id IN (SELECT id FROM auth_permission WHERE codename = ANY(%s))

@@ -26,7 +26,7 @@ class Watch(models.Model):
     """One open live view of a running command. The row is deleted when the view ends; the record has the
     start and the end.
 
-    ``channel`` is where the gateway publishes the output, encrypted under a key for this view only.
+    The gateway publishes the output on ``channel``, encrypted under a key for this view only.
     """
 
     run = models.ForeignKey(CommandRun, on_delete=models.PROTECT, related_name="watches")
@@ -34,7 +34,7 @@ class Watch(models.Model):
     channel = models.CharField(max_length=64, unique=True)
     sealed_key = models.BinaryField()
     began_at = models.DateTimeField()
-    # When the view's process last checked that the watcher may continue.
+    # The time when the view's process last checked that the watcher may continue.
     seen_at = models.DateTimeField()
 
     objects = WatchQuerySet.as_manager()

@@ -54,8 +54,8 @@ class WebhookEndpoint(models.Model):
 
     name = models.SlugField(max_length=63, unique=True)
     summary = models.CharField(max_length=200, blank=True)
-    # The URL can contain a secret, as in chat webhooks. Only its owners see it, and it is never logged or
-    # recorded.
+    # The URL can contain a secret, as in chat webhooks. Only the endpoint's owners see it, and it is
+    # never logged or recorded.
     url = models.CharField(max_length=500)
     events = models.JSONField(default=list)
     scope = models.CharField(max_length=10, choices=WebhookScope.choices, default=WebhookScope.POLICIES)
@@ -70,11 +70,11 @@ class WebhookEndpoint(models.Model):
     removed_at = models.DateTimeField(null=True, blank=True)
     paused_at = models.DateTimeField(null=True, blank=True)
     pause_reason = models.CharField(max_length=200, blank=True)
-    # Since when deliveries have been failing, and the number of failed attempts.
+    # The time since which deliveries have been failing, and the number of failed attempts.
     failing_since = models.DateTimeField(null=True, blank=True)
     failures = models.PositiveIntegerField(default=0)
     sent_at = models.DateTimeField(null=True, blank=True)
-    # Only one process at a time sends to an endpoint. After a failure, no process does for a while.
+    # Only one process at a time sends to an endpoint. After a failure, no process sends to it for a while.
     busy_until = models.DateTimeField(null=True, blank=True)
     rest_until = models.DateTimeField(null=True, blank=True)
 
@@ -106,14 +106,14 @@ class WebhookMessage(models.Model):
     """
 
     endpoint = models.ForeignKey(WebhookEndpoint, on_delete=models.CASCADE, related_name="messages")
-    # The message id that receivers see, the same for every attempt.
+    # The message id that receivers see, which is the same for every attempt.
     key = models.CharField(max_length=64)
     # The record entry that the message is about; None for a test message.
     entry = models.BigIntegerField(null=True)
     event = models.CharField(max_length=40)
     object_ref = models.CharField(max_length=255, blank=True)
-    # The person who needs a decision from approvers, through any account or machine, and whether it is for an
-    # incident or break-glass access.
+    # The person who needs a decision from approvers, regardless of the account or machine, and whether the
+    # decision is about an incident or break-glass access.
     sender = models.ForeignKey(
         Identity, null=True, on_delete=models.CASCADE, related_name="+", db_index=False, db_constraint=False
     )

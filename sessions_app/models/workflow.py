@@ -54,7 +54,7 @@ class WorkflowQuerySet(models.QuerySet["Workflow"]):
         """Return workflows on a cluster that the identity can see, and workflows that the identity opened, is
         assigned to or has joined.
 
-        With a token that is bound to a workflow, only that workflow.
+        With a token that is bound to a workflow, it can see only that workflow.
         """
         if identity.bound_to:
             return self.filter(ref=identity.bound_to)
@@ -99,7 +99,7 @@ class WorkflowSource(models.Model):
     created_at = models.DateTimeField(db_default=Now())
     changed_at = models.DateTimeField(db_default=Now())
     removed_at = models.DateTimeField(null=True, blank=True)
-    # When the source last answered, and the error since then.
+    # The time when the source last responded, and the error since then.
     read_at = models.DateTimeField(null=True, blank=True)
     last_error = models.TextField(blank=True)
     failed_at = models.DateTimeField(null=True, blank=True)
@@ -160,12 +160,12 @@ class InboundDelivery(models.Model):
 class Workflow(models.Model):
     """One workflow. Access bound to it ends when the workflow is closed.
 
-    The workflow is Stint's own (``source`` None), or belongs to ``source`` under ``outside_id``, as read at
-    ``read_at``. ``facts`` maps names to strings that commands can be bound to. ``starts_at`` and ``ends_at``
-    are the planned time, which limits access. ``assigned`` and ``on_call`` are people as the source names
-    them. So are ``named_openers``, who opened the workflow (empty if the source does not report it; the first
-    value is kept), and ``named_changers``, who last changed its severity, urgency or assignees (None if the
-    source does not report it).
+    The workflow is Stint's own (``source`` is None), or belongs to ``source`` under ``outside_id``, as read
+    at ``read_at``. ``facts`` maps names to strings that commands can be bound to. ``starts_at`` and
+    ``ends_at`` are the planned time, which limits access. ``assigned`` and ``on_call`` are people as the
+    source names them. So are ``named_openers``, who opened the workflow (empty if the source does not report
+    them; the first value is kept), and ``named_changers``, who last changed its severity, urgency or
+    assignees (None if the source does not report them).
     """
 
     provider = models.CharField(max_length=32, default=OWN)
@@ -196,8 +196,8 @@ class Workflow(models.Model):
     closed_at = models.DateTimeField(null=True, blank=True)
     closed_by = models.ForeignKey(Identity, null=True, on_delete=models.PROTECT, related_name="+")
     close_note = models.TextField(blank=True)
-    # When the source last reported the workflow as open, when it was last read, the error since then, and
-    # whether the source failed or rejected the read.
+    # The time when the source last reported the workflow as open, the time of the last read, the error
+    # since then, and whether the source failed or rejected the read.
     read_at = models.DateTimeField(null=True, blank=True)
     asked_at = models.DateTimeField(null=True, blank=True)
     read_error = models.TextField(blank=True)

@@ -7,7 +7,7 @@ from typing import Protocol
 
 
 class NotSent(Exception):
-    """The message was not sent. ``permanent``: a retry can't succeed."""
+    """The message was not sent. ``permanent`` means that a retry can't succeed."""
 
     def __init__(self, message: str, *, permanent: bool) -> None:
         super().__init__(message)

@@ -57,7 +57,7 @@ def _reaching() -> Iterator[None]:
     try:
         yield
     except smtplib.SMTPResponseException as error:
-        raise NotReached(f"The mail server answered: {_said(error.smtp_code, error.smtp_error)}") from error
+        raise NotReached(f"The mail server responded: {_said(error.smtp_code, error.smtp_error)}") from error
     except OSError as error:
         raise NotReached(f"The mail server can't be reached: {error}") from error
 

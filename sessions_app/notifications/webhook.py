@@ -36,8 +36,8 @@ class Answer:
 
 
 class NotTaken(NotSent):
-    """The message was not accepted. ``status`` is the HTTP status of the response, None if there was none.
-    ``gone``: the receiver accepts no more messages.
+    """The message was not accepted. ``status`` is the HTTP status of the response; None if there was no
+    response. ``gone`` means that the receiver accepts no more messages.
     """
 
     def __init__(
@@ -135,12 +135,14 @@ def _judged(reply: Reply, milliseconds: int) -> Answer:
     if 200 <= status < 300:
         return Answer(status, milliseconds)
     if 300 <= status < 400:
-        raise NotTaken(f"The receiver answered {status}. Redirects are not followed.", status=status)
+        raise NotTaken(f"The receiver returned status {status}. Redirects are not followed.", status=status)
     if status == GONE:
         raise NotTaken(
-            "The receiver answered 410 Gone. It no longer accepts messages.", status=status, gone=True
+            "The receiver returned status 410 (Gone). It no longer accepts messages.",
+            status=status,
+            gone=True,
         )
-    raise NotTaken(f"The receiver answered {status}.", status=status, wait=_retry_after(reply))
+    raise NotTaken(f"The receiver returned status {status}.", status=status, wait=_retry_after(reply))
 
 
 def _retry_after(reply: Reply) -> float | None:

@@ -1,4 +1,4 @@
-"""Authenticates the caller of an OAuth endpoint."""
+"""Authenticate the caller of an OAuth endpoint."""
 
 from __future__ import annotations
 

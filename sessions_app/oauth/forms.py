@@ -123,7 +123,10 @@ def answer(value: dict[str, Any], status: int = 200) -> HttpResponse:
 
 
 def _brake(request: HttpRequest, name: str, per_minute: int) -> None:
-    """Limit the request rate, to slow down mistakes and guessing, not as a quota. Raises OAuthError."""
+    """Limit the request rate.
+
+    This is not a quota, but slows down mistakes and guessing. Raises OAuthError.
+    """
     calls, wait = recent.count(("oauth", name, source_of(address_of(request))), 60)
     if calls > per_minute:
         raise OAuthError(

@@ -1,4 +1,4 @@
-"""Count verdicts. Pure functions, so that a count can be repeated at any time."""
+"""Count verdicts. The functions are pure, so a count can be repeated at any time."""
 
 from __future__ import annotations
 
@@ -115,7 +115,8 @@ def short_of(clauses: Sequence[Clause], people: Sequence[frozenset[str]], one: s
                 " available"
             )
     return (
-        f"{' and '.join(map(_wanted, clauses))}, each by a different person, but there are not enough {many}"
+        f"{' and '.join(map(_wanted, clauses))}, each from a different person, but not enough {many} are "
+        "available"
     )
 
 

@@ -30,12 +30,12 @@ class Case:
 
     @property
     def doing(self) -> Doing:
-        """Return who opened or changed the named workflow. Unknown if none is named."""
+        """Return who opened or changed the request's workflow. Unknown if the request names none."""
         return self.facts.workflow.doing if self.facts.workflow else UNTOLD
 
     @property
     def vouched(self) -> bool:
-        """Whether the workflow replaces approvals."""
+        """Whether the workflow takes the place of approvals."""
         if self.ask.break_glass or self.is_incident:
             return False
         return vouches(self.policy, self.facts.workflow) if self.counted is None else self.counted
@@ -75,8 +75,8 @@ def clauses_for(
 
 
 def vouches(policy: PolicyDocument, workflow: WorkflowFacts | None) -> bool:
-    """Whether the policy accepts this workflow in place of approvals. Only a workflow that is known to be
-    another person's qualifies.
+    """Whether the policy accepts this workflow in place of approvals. The workflow qualifies only if it
+    is known to have been opened by another person.
     """
     return bool(_by_workflow(policy) and workflow and workflow.doing.is_others)
 

@@ -273,8 +273,8 @@ def bodies_unseen(catalog: Catalog) -> list[str]:
         if blind and texts:
             found.append(
                 f"policies/{policy.name}: the proxy of {', '.join(blind)} does not send bodies, so it "
-                f"refuses {', '.join(texts)}: set proxy: stint there, or let the application itself query "
-                "Stint with AuthZEN"
+                f"refuses {', '.join(texts)}: set proxy: stint in its connection, or let the application "
+                "itself query Stint with AuthZEN"
             )
     return found
 

@@ -38,7 +38,7 @@ class Deny:
 
 
 class Tagged(Protocol):
-    """A rule with the name under which its results appear."""
+    """The base of rules: it has the name under which a rule's results appear."""
 
     tag: ClassVar[str]
 
@@ -86,7 +86,7 @@ class Decision:
 
     @property
     def faults(self) -> dict[str, list[str]]:
-        """The messages of the rules that denied, by rule."""
+        """The messages of the rules that denied, by the rule's name."""
         return {result.rule: [f"{result.message} {result.fix}".strip()] for result in self.refusals}
 
     @property

@@ -48,8 +48,8 @@ _LONGEST = 160
 
 
 def diff_any(before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> list[Change]:
-    """Return the differences between two stored versions of a document; None means that there is no such
-    version.
+    """Return the differences between two stored versions of a document; None for a version that doesn't
+    exist.
     """
     if before is None:
         return [Change("added", "", "created")]
@@ -99,7 +99,7 @@ def _entries(where: str, key: str, was: Sequence[Any], now: Sequence[Any]) -> It
         elif entry != old[name]:
             yield from _changed(key, name, old[name], entry)
     if list(old) != list(new) and old == new:
-        yield Change("changed", key, f"{where} {_label(key)}: in another order".strip())
+        yield Change("changed", key, f"{where} {_label(key)}: order changed".strip())
 
 
 def _entry(where: str, key: str, name: str, entry: Any) -> str:

@@ -49,7 +49,7 @@ _WORDS: Mapping[str, bool | None] = {
 class Problem:
     """One problem in a document.
 
-    Contains the path (`commands[2].run`; empty for the whole document), a message with the problem and its
+    It has the path (`commands[2].run`; empty for the whole document), a message with the problem and its
     fix, and the line number, starting at 1.
     """
 
@@ -103,7 +103,7 @@ def _place(problem: Problem) -> tuple[str, int]:
     return problem.path.rpartition(": ")[0], problem.line or 0
 
 
-# The beginnings of messages that can follow the name of the key.
+# Messages with one of these beginnings can follow the name of a key.
 _PREDICATES = (
     "is ",
     "are ",
@@ -221,7 +221,7 @@ class _Builder:
 
     def _check(self, event: Any, path: Path) -> None:
         if isinstance(event, yaml.AliasEvent):
-            self._refuse(event, path, f"aliases (`*{event.anchor}`) are not allowed: write the value out")
+            self._refuse(event, path, f"aliases (`*{event.anchor}`) are not allowed: write out the value")
         if event.anchor:
             self._refuse(event, path, f"anchors (`&{event.anchor}`) are not allowed: remove the anchor")
         if event.tag:
@@ -237,7 +237,7 @@ class _Builder:
         while not isinstance(event := next(self._events), yaml.MappingEndEvent):
             key = self._key(event, path)
             if key in found:
-                self._refuse(event, (*path, key), f"the key `{key}` is written twice: keep one of them")
+                self._refuse(event, (*path, key), f"the key `{key}` is written twice: keep one")
             value = next(self._events)
             found[key] = self._value(value, (*path, key))
             self.lines[(*path, key)] = event.start_mark.line + 1
@@ -249,7 +249,7 @@ class _Builder:
         if not isinstance(key, str):
             self._refuse(event, path, "keys must be text: put the key in quotes")
         if key == "<<":
-            self._refuse(event, path, "merge keys (`<<`) are not allowed: write the keys out")
+            self._refuse(event, path, "merge keys (`<<`) are not allowed: write out the keys")
         return str(key)
 
     def _sequence(self, path: Path) -> list[Any]:

@@ -156,9 +156,9 @@ def _for_incidents(policy: PolicyDocument) -> list[Rule]:
 
 
 def _of_grant(case: Case) -> list[Rule]:
-    """Return the rules about the reasons for which a grant was given."""
+    """Return the rules that check whether the reasons for a grant still apply."""
     anew = case.ask.extension is not None and bool(case.policy.extension_clauses)
-    # Approvers of an extension approve the access again.
+    # Approvers of an extension also approve the access again.
     given: list[Rule] = [] if anew else [ApprovalsStand(case.clauses), WorkflowStillVouches()]
     return [ScopeUnchanged(), *given]
 
@@ -169,7 +169,7 @@ def _of_extension(case: Case) -> list[Rule]:
 
 
 def _of_longer_access(case: Case) -> list[Rule]:
-    """Return the rules about a later end of a grant. Windows and freezes do not apply to incidents."""
+    """Return the rules for an extension of a grant. Windows and freezes do not apply to incidents."""
     policy = case.policy
     rules: list[Rule] = [OneExtension(), ExtensionsLeft(policy.extension), ExtensionWithinWorkflow()]
     if policy.windows is not None and not case.is_incident:

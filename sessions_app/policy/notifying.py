@@ -1,4 +1,6 @@
-"""The people and webhooks that a policy notifies: of requests and grants, and when no one has responded."""
+"""The people and webhooks that a policy notifies of requests and grants, and those that it notifies if no one
+responds.
+"""
 
 from __future__ import annotations
 
@@ -44,5 +46,5 @@ class Next(PolicyPart):
 class Step(PolicyPart):
     """The groups and webhooks to notify if no one has responded for this long."""
 
-    after: Duration = Field(description="How long the request has been undecided")
+    after: Duration = Field(description="The time without a decision after which they are notified")
     notify: Next

@@ -16,7 +16,7 @@ from sessions_app.policy.durations import say_duration
 from sessions_app.policy.policies import Clause, PolicyDocument, Who
 
 PermissionKind = Literal["request", "incident", "break_glass", "delegation", "approve", "view", "administer"]
-# The permissions that let someone run commands, and those that don't.
+# Permissions that let someone run commands, and permissions that don't.
 RUN: tuple[PermissionKind, ...] = ("request", "incident", "break_glass", "delegation")
 OVERSEE: tuple[PermissionKind, ...] = ("approve", "view", "administer")
 _PARTS: dict[str, PermissionKind] = {
@@ -60,7 +60,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """An identity at one time. ``administers``: the identity is a Stint administrator."""
+    """An identity at one time. ``administers`` means that the identity is a Stint administrator."""
 
     name: str
     is_active: bool = True
@@ -72,7 +72,7 @@ class Person:
 class Snapshot:
     """The documents and identities that were in effect at one time.
 
-    Each of ``clusters`` has the keys of a cluster document, and ``commands``, the kind of its command sets.
+    Each of ``clusters`` has the keys of a cluster document, plus ``commands``: the kind of its command sets.
     ``command_sets`` maps each name to its kind and the number of its published version.
     """
 
@@ -156,7 +156,9 @@ def _under(document: PolicyDocument, snapshot: Snapshot) -> Iterator[Permission]
 
 
 def _running(document: PolicyDocument, policy: Permission, snapshot: Snapshot) -> Iterator[Permission]:
-    """Yield the permissions to run commands under a policy: by its requesters, and those of its clusters."""
+    """Yield the permissions to run commands under a policy: those of the policy's requesters and of its
+    clusters' requesters.
+    """
     asking = [(policy, _named(document.requesters, snapshot))]
     for name in policy.clusters:
         on_cluster = replace(policy, type="cluster", name=name, clusters=(name,))
@@ -171,7 +173,7 @@ def _running(document: PolicyDocument, policy: Permission, snapshot: Snapshot) -
     if document.delegation:
         for group, identity in _named(document.delegation.to, snapshot):
             yield replace(
-                policy, identity=identity, permission="delegation", group=group, needs="a holder delegates it"
+                policy, identity=identity, permission="delegation", group=group, needs="a holder's delegation"
             )
 
 
@@ -260,8 +262,8 @@ class Change:
 
 
 def changes(before: Iterable[Entry], after: Iterable[Entry]) -> list[Change]:
-    """Return who gained and lost what, with equal changes combined. Another path to the same access is no
-    change.
+    """Return who gained and lost what, with equal changes combined. Another way to the same access is not
+    a change.
     """
     old, new = _needs(before), _needs(after)
     differs: dict[tuple[Any, ...], set[str]] = defaultdict(set)

@@ -92,14 +92,15 @@ class Incident(PolicyPart):
     own: Literal["review", "forbid"] = Field(
         default="review",
         description=(
-            "Whether people get access for an incident that may be their own: with a review, or not at all"
+            "Access for an incident that may be the requester's own: `review` allows it with a review, "
+            "`forbid` refuses it"
         ),
     )
     review_within: _Review = LATEST_REVIEW
 
 
 class WorkflowNeeded(PolicyPart):
-    """The workflow that access requires, and who can get access because of it.
+    """The workflow that access requires, and the role in it that a requester needs.
 
     ``sources`` lists names of sources, with ``stint`` for Stint's own workflows. By default, any source is
     accepted. ``staleness`` is in seconds: a workflow that could not be read for longer counts as closed. With
@@ -121,7 +122,8 @@ class WorkflowNeeded(PolicyPart):
         default=None, min_length=1, description="Severities. Default: any", examples=[["P1", "P2"]]
     )
     staleness: Annotated[Duration, Field(ge=60, le=86400)] = Field(
-        default=STALENESS, description="How long before an unreadable workflow counts as closed, 1m to 24h"
+        default=STALENESS,
+        description="How long a workflow can be unreadable before it counts as closed, 1m to 24h",
     )
     requester: Literal["anyone", "assignee", "member", "on_call"] = Field(
         default="anyone", description="The role that the requester must have in the workflow"
@@ -169,10 +171,12 @@ class Recordings(PolicyPart):
 
 
 class Delegation(PolicyPart):
-    """To whom holders can delegate, and through how many levels (person → pipeline → agent: 2)."""
+    """The identities to which holders can delegate, and through how many levels (person → pipeline → agent:
+    2).
+    """
 
     depth: int = Field(
-        default=1, ge=1, le=5, description="Through how many levels: 2 for person → pipeline → agent"
+        default=1, ge=1, le=5, description="The maximum number of levels: 2 for person → pipeline → agent"
     )
     to: Who
 
@@ -210,7 +214,8 @@ class PolicyDocument(PolicyPart):
     )
     approvals: tuple[Clause, ...] | Literal["none"] = Field(
         description=(
-            "The approvals that a request needs. Each item needs different people. With `none`, access "
+            "The approvals that a request needs. Each entry needs approvals from different people. With "
+            "`none`, access "
             "starts immediately for every requester"
         ),
         examples=[[{"count": 1, "from": ["leads"]}]],
@@ -220,7 +225,7 @@ class PolicyDocument(PolicyPart):
         default=30 * 86400, description="How far ahead a grant's start can be requested"
     )
     decision_time: Duration = Field(
-        default=86400, description="A request expires if nobody decides it for this long"
+        default=86400, description="How long a request waits for a decision before it expires"
     )
     reason: Literal["required", "optional"] = Field(
         default="required", description="Whether a request needs a reason"
@@ -283,7 +288,7 @@ class PolicyDocument(PolicyPart):
     delegation: Delegation | None = Field(
         default=None,
         exclude_if=_is_unset,
-        description="To whom holders can delegate part of their grant. Default: to nobody",
+        description="The identities to which holders can delegate part of their grant. Default: none",
     )
     recordings: Recordings | None = Field(
         default=None,
@@ -298,7 +303,7 @@ class PolicyDocument(PolicyPart):
     @model_validator(mode="after")
     def _no_empty_lists(self) -> PolicyDocument:
         if self.approvals == ():
-            raise ValueError("approvals: use `none` if no approval is needed; an empty list is not allowed")
+            raise ValueError("approvals: an empty list is not allowed; use `none` if no approval is needed")
         if self.windows == ():
             raise ValueError("windows: remove the key to allow any time; an empty list allows none")
         first = set(self.notify.first if self.notify else ()) - set(self.approver_groups)
@@ -316,7 +321,7 @@ class PolicyDocument(PolicyPart):
             raise ValueError("escalation: steps must be in ascending order of time")
         if self.incident and self.incident.approvals == "same" and self.approvals == "none":
             raise ValueError(
-                "incident: approvals can't be `same` if the policy needs none; use `approvals: none`"
+                "incident: approvals can't be `same` if the policy needs none: use `approvals: none`"
             )
         return self
 

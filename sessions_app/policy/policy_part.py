@@ -1,4 +1,4 @@
-"""The base of all parts of a policy, and the type of the names in a policy."""
+"""The base class of all parts of a policy, and the type of the names in a policy."""
 
 from __future__ import annotations
 

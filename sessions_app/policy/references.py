@@ -1,4 +1,5 @@
-"""The references that people see and type: patterns that match a whole reference, and helpers.
+"""References such as `GR-7F3K`, as people see and type them: patterns that match a whole reference, and
+helpers.
 
 `broker/cli/served.py` and `connectors/kubernetes/plugin.py` are installed separately, and have copies of the
 grant pattern.
@@ -38,7 +39,7 @@ def spelled(text: str) -> str:
 
 
 def grants_beginning(text: str) -> tuple[str, str] | None:
-    """Return the first and the last grant reference that can begin with a string; None if none can."""
+    """Return the lowest and the highest grant reference that can begin with a string; None if none can."""
     start = text.upper()
     return (start, f"{start}{'Z' * _LONGEST}") if _BEGINNING.fullmatch(text) else None
 
@@ -49,7 +50,7 @@ def request_ref(number: int) -> str:
 
 
 def request_number(ref: str) -> int:
-    """Return the number of a request; if the text is not a request's reference, return 0, which no request
-    has.
+    """Return the number of a request. If the text is not a request's reference, return 0, which is never a
+    request's number.
     """
     return int(ref.removeprefix("REQ-")) if re.fullmatch(REQUEST, ref) else 0

@@ -14,7 +14,7 @@ from sessions_app.policy.policies import PolicyDocument, Who
 from sessions_app.policy.rules import Ask, Facts, WorkflowFacts
 from sessions_app.policy.steps import Step
 
-# Returns the groups of each person, except the requester, who could approve.
+# Returns the groups of each person who could approve, without the requester.
 Approvers = Callable[["PastRequest"], tuple[frozenset[str], ...]]
 
 
@@ -22,8 +22,8 @@ Approvers = Callable[["PastRequest"], tuple[frozenset[str], ...]]
 class PastRequest:
     """A request as it was submitted.
 
-    ``by_cluster``: the cluster itself allows the requester to request access, under any policy. ``workflow``
-    is the named workflow.
+    ``by_cluster`` means that the cluster itself allows the requester to request access, under any policy.
+    ``workflow`` is the workflow that the request names.
     """
 
     ref: str
@@ -71,8 +71,8 @@ def _needs(decision: Decision) -> tuple[Outcome, frozenset[tuple[int, frozenset[
 
 
 def _case_then(past: PastRequest, document: PolicyDocument, approvers: Approvers) -> Case:
-    """Return the case at the time of the request. A stored request passed all rules, so facts that would have
-    refused it are replaced by acceptable ones.
+    """Return the case at the time of the request. A stored request passed all rules, so any fact that a rule
+    would refuse is replaced by an acceptable one.
     """
     ask = past.ask
     facts = Facts(

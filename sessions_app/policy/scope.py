@@ -91,11 +91,11 @@ class Extent:
     targets: frozenset[int]
 
     def narrowed(self, narrowing: Mapping[str, Any]) -> Extent:
-        """Return the extent that remains after a narrowing.
+        """Return the extent that remains after an approver's reduction.
 
-        A narrowing can contain `duration` (whole seconds), and `commands` and `targets` (lists of whole
-        numbers). Raises CannotWiden if it exceeds the request, leaves nothing, or contains anything else, so
-        that no approver believes that something was reduced when it was not.
+        The reduction can contain `duration` (whole seconds), and `commands` and `targets` (lists of whole
+        numbers). Raises CannotWiden if the reduction exceeds the request, leaves nothing, or contains an
+        unknown key: an approver must not believe in a reduction that has no effect.
         """
         if unknown := sorted(set(map(str, narrowing)) - {"duration", "commands", "targets"}):
             raise CannotWiden(f"Only duration, commands and targets can be reduced, not {unknown[0]}.")

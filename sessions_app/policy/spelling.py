@@ -28,7 +28,7 @@ def suggestion(model: type[BaseModel], path: str, data: Any) -> str:
 
 
 def closest(typed: str, known: Iterable[str]) -> str:
-    """Return the known word that a misspelled one is closest to; empty if none is close."""
+    """Return the known word that is closest to a misspelled one; empty if none is close."""
     return next(iter(get_close_matches(typed, list(known), 1, _CLOSE)), "")
 
 

@@ -18,9 +18,8 @@ def begins_at(
 
 
 def ends_at(begins: dt.datetime, seconds: int, *, workflow: dt.datetime | None = None) -> dt.datetime:
-    """Return when access ends that begins at ``begins`` and lasts ``seconds``.
-
-    Access never ends after its workflow.
+    """Return the end of access that begins at ``begins`` and lasts ``seconds``, but no later than the end of
+    its workflow.
     """
     end = begins + dt.timedelta(seconds=seconds)
     return end if workflow is None else min(end, workflow)

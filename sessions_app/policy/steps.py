@@ -1,4 +1,4 @@
-"""The steps at which each rule applies."""
+"""The steps of the access lifecycle, and the rules that apply at each step."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from sessions_app.policy.decision import Tagged
 
 
 class Step(Enum):
-    """A stage of the access lifecycle.
+    """A step of the access lifecycle.
 
-    At each stage, the rules are evaluated again to decide whether access can be granted or kept.
+    At each step, the rules are evaluated again to decide whether access can be granted or kept.
     """
 
     REQUEST = auto()
@@ -24,8 +24,8 @@ class Step(Enum):
 
 _ALWAYS = frozenset(Step)
 _ON_GRANTS = frozenset({Step.START, Step.GO_ON, Step.EXTEND})
-# For requests only. A grant is not refused because of its planned start time, or because its holder has owed
-# a review since then. A separate rule counts its approvals again.
+# For requests only. A grant is not refused because of its planned start time, or because its holder now owes
+# a review. A separate rule counts its approvals again.
 _ON_REQUESTS = frozenset({Step.REQUEST, Step.APPROVE})
 # For a request and the start. A running grant is not refused because of its time, or because a responder
 # handed over on-call duty. Access outside the planned time of its workflow ends when that time changes.
@@ -61,7 +61,7 @@ STEPS: Mapping[type[Tagged], frozenset[Step]] = {
     rules.WorkflowFresh: _ALWAYS,
     rules.WithinWorkflow: _UNTIL_THE_START,
     rules.WorkflowVouches: _ON_REQUESTS,
-    # A planned end that has moved does not prevent an extension, because it was moved for the extension.
+    # A moved planned end does not prevent an extension, because it was moved for the extension.
     rules.ScopeUnchanged: frozenset({Step.START, Step.GO_ON}),
     # An extension that people approve has its own approvals.
     rules.ApprovalsStand: _ON_GRANTS,

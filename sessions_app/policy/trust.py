@@ -1,4 +1,4 @@
-"""Trust policies: whose tokens authenticate a machine, and as which identity.
+"""Trust policies: the issuers whose tokens authenticate a machine, and the identity as which it acts.
 
 Pure functions that accept nothing by default.
 
@@ -26,8 +26,8 @@ from sessions_app.policy.policy_part import Name
 Algorithm = Literal[
     "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "Ed25519"
 ]
-# These claims identify the repository or project itself. A name can be abandoned and then taken by another
-# owner.
+# These claims identify the repository or project itself. A name could be abandoned and then taken by
+# another owner.
 BY_ID = ("repository_id", "project_id")
 SCOPES = ("end", "read", "request")
 # The maximum amount by which an issuer's clock can be ahead.
@@ -175,7 +175,7 @@ def text_of(value: Any) -> str | None:
 
 
 def workflow_key(document: TrustPolicyDocument, claims: Claims) -> str | None:
-    """Return the reference of the workflow that a token is for.
+    """Return the reference of the workflow for which a token was issued.
 
     Returns None if a claim is missing or can't be part of a reference.
     """

@@ -114,7 +114,8 @@ EVENTS: Mapping[str, Sent] = {
 OTHERS: Mapping[str, Sent] = {
     TEST_EVENT: Sent("A test message"),
     DIGEST_EVENT: Sent(
-        "One person has more pending requests and held commands, for which no individual messages were sent",
+        "One person has further pending requests and held commands, for which no individual messages "
+        "were sent",
         {
             "count": _COUNT,
             "refs": {**_TEXTS, "description": "References of requests, and of grants with held commands"},
@@ -157,7 +158,7 @@ class WebhookDocument(BaseModel):
     events: tuple[Annotated[str, AfterValidator(_event)], ...] = Field(min_length=1, max_length=100)
     scope: Literal["policies", "everything"] = Field(
         default="policies",
-        description="Which events: those under policies that name this webhook, or all",
+        description="The events to send: those under policies that name this webhook, or all",
     )
     owners: Who | None = Field(
         default=None,
@@ -199,7 +200,7 @@ def secret_of_key(key: bytes) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """The object of an event, by its human-readable names. Empty if the event has no object."""
+    """The object of an event, with its human-readable names. Empty if the event has no object."""
 
     type: str
     ref: str

@@ -31,7 +31,7 @@ from sessions_app.policy.policies import (
 )
 from sessions_app.policy.windows import Freeze, Window
 
-# A test of whether a key's new value only narrows the document, given its old and new values.
+# A function of a key's old and new value, which returns whether the change only narrows the document.
 Narrows = Callable[[Any, Any], bool]
 
 
@@ -41,7 +41,7 @@ def wider_policy(before: PolicyDocument, after: PolicyDocument) -> list[str]:
 
 
 def within_terms(policy: PolicyDocument, terms: Terms) -> PolicyDocument:
-    """Return the policy, with those of its terms that are wider than ``terms`` replaced."""
+    """Return the policy with each term that is wider than in ``terms`` replaced."""
     return policy.model_copy(update={key: getattr(terms, key) for key in _wider(_POLICY, terms, policy)})
 
 
@@ -60,7 +60,7 @@ def wider_commands(before: CommandSetDocument, after: CommandSetDocument) -> str
     stay unchanged.
     """
     if before.parameters and not _same_places(before, after):
-        return "its parameters changed, or commands that use them"
+        return "its parameters, or commands that use them, have changed"
     return covers(compile_open(before), compile_open(after))
 
 
@@ -90,7 +90,7 @@ def _any(before: Any, after: Any) -> bool:
 
 
 def _fewer(before: tuple[Any, ...] | None, after: tuple[Any, ...] | None) -> bool:
-    """Whether every item existed before. None means everything."""
+    """Whether every item was already listed before. None means everything."""
     return before is None or (after is not None and set(after) <= set(before))
 
 
@@ -105,7 +105,7 @@ def _people(before: Who | None, after: Who | None) -> bool:
 
 
 def _stays(word: str) -> Narrows:
-    """Return a check that a key has the strict value or is unchanged."""
+    """Return a check of whether a key has the strict value or is unchanged."""
     return lambda before, after: after in (word, before)
 
 
@@ -134,7 +134,7 @@ def _windows(before: tuple[Window, ...] | None, after: tuple[Window, ...] | None
 
 
 def _in_window(inner: Window, outer: Window) -> bool:
-    """Whether both are the same window, on no additional days.
+    """Whether both windows have the same times, and the new one has no additional days.
 
     Different times are not compared, because clocks change.
     """

@@ -1,7 +1,7 @@
 """Freezes, and recurring windows in local time that are correct across daylight saving time changes.
 
-If a local time is missing or occurs twice, a window is never lengthened: starts take the later instant, ends
-the earlier one.
+If a local time does not exist or occurs twice, a window never gets longer: a start is the later instant, an
+end the earlier one.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ class Freeze(BaseModel):
 
     start: dt.datetime = Field(alias="from", description="When it begins")
     end: dt.datetime = Field(alias="to", description="When it ends")
-    reason: str = Field(min_length=1, max_length=200, description="Why, for requesters")
+    reason: str = Field(min_length=1, max_length=200, description="The reason, as shown to requesters")
 
     @model_validator(mode="after")
     def _in_order(self) -> Freeze:
@@ -115,7 +115,10 @@ class Freeze(BaseModel):
 # cost.
 @functools.lru_cache(maxsize=8192)
 def _instants(day: dt.date, time: dt.time, zone: str) -> tuple[dt.datetime, dt.datetime]:
-    """Return both readings of a local time. They differ only around a daylight saving time change."""
+    """Return the two instants that a local time can mean.
+
+    They differ only around a daylight saving time change.
+    """
     local = dt.datetime.combine(day, time, tzinfo=zoneinfo.ZoneInfo(zone))
     first, second = (local.replace(fold=fold).astimezone(dt.UTC) for fold in (0, 1))
     return first, second
@@ -138,14 +141,14 @@ def upcoming(
 
 
 def is_cut_off(period: tuple[dt.datetime, dt.datetime], after: dt.datetime) -> bool:
-    """Whether a period from `upcoming` may last longer than shown."""
+    """Whether a period from `upcoming` may be longer, because the search ended."""
     return period[1] > after + dt.timedelta(days=_LOOK_AHEAD_DAYS - 1)
 
 
 def next_free(windows: Iterable[Window], after: dt.datetime, seconds: int) -> tuple[dt.datetime | None, int]:
     """Return the first time with ``seconds`` inside windows, and the longest available time in seconds.
 
-    The first value is None if there is no such time. Looks ahead only as far as windows are listed.
+    The first value is None if there is no such time. Looks ahead only as far as `upcoming`.
     """
     found = allowed(windows, after, after + dt.timedelta(days=_LOOK_AHEAD_DAYS))
     fitting = (opens for opens, closes in found if (closes - opens).total_seconds() >= seconds)

@@ -1,4 +1,4 @@
-"""Changes single values in the text of a YAML document, keeping the comments, order and style of everything
+"""Change single values in the text of a YAML document, and keep the comments, order and style of everything
 else.
 """
 
@@ -38,7 +38,7 @@ def changed(source: str, new: dict[str, Any]) -> str:
 
 
 def _differences(old: Any, new: Any, path: Path) -> Iterator[tuple[Path, Any]]:
-    """Yield the changes that turn one value into another. Entries of lists are removed starting from the
+    """Yield the changes that turn one value into another. List entries are removed starting from the
     end.
     """
     if isinstance(old, dict) and isinstance(new, dict) and (new or not path):
@@ -163,7 +163,7 @@ def _line_end(source: str, index: int) -> int:
 
 
 def _written(value: Any, column: int | None) -> str:
-    """Return a value as it follows its key. A list of mappings in block style has one line for each
+    """Return a value as written after its key. A list of mappings in block style has one line for each
     mapping.
     """
     if (

@@ -126,7 +126,7 @@ def search(identity: Identity, text: str, *, runs: bool = True) -> Found:
 
 
 def _others(text: str, name: str = "name") -> Case:
-    """Order names that begin with the text before others."""
+    """Sort names that begin with the text before others."""
     return Case(When(**{f"{name}__istartswith": text}, then=Value(0)), default=Value(1))
 
 
@@ -172,8 +172,8 @@ def _workflows(identity: Identity, text: str) -> list[Workflow]:
 
 def _requests(identity: Identity, text: str, people: Sequence[Identity]) -> list[AccessRequest]:
     visible = with_names(AccessRequest.objects.visible_to(identity))
-    # Separate queries, because each has an index but an OR of them has none. Ordered by an expression, so
-    # that the database does not scan all requests by number until it has found enough.
+    # Separate queries, because each has an index, but an OR of them has none. Ordered by an expression,
+    # so that the database does not scan all requests by number until it has found enough matches.
     by_ticket = visible.exclude(ticket="").filter(ticket__istartswith=text).order_by(0 - F("number"))[:MOST]
     by_number = visible.filter(number=int(text)) if _NUMBER.fullmatch(text) else []
     by_person = visible.filter(requester__in=[person.pk for person in people]).order_by("-number")[:MOST]

@@ -40,13 +40,13 @@ class ObjectStore(Protocol):
     """
 
     def put(self, name: str, source: BinaryIO) -> None:
-        """Write an object, either all of ``source`` or nothing.
+        """Write all of ``source`` as an object, or nothing.
 
         An existing object with this name is replaced.
         """
 
     def size(self, name: str) -> int | None:
-        """Return the size of an object in bytes; None if there is none."""
+        """Return the size of an object in bytes; None if there is no such object."""
 
     def read(self, name: str, start: int) -> Stream:
         """Return the bytes of an object from the offset ``start``."""

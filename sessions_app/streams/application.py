@@ -218,7 +218,8 @@ class Streams:
 
 
 def _after(scope: Scope) -> int | None:
-    """Return the entry number from the client's request, after which it wants signals; None if it names none.
+    """Return the entry number from the client's request, after which it wants signals; None if the request
+    has no number.
 
     An invalid number counts as the oldest entry.
     """

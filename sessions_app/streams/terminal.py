@@ -3,8 +3,8 @@ it.
 
 The gateway publishes the encrypted output through the queue's server (`gateways/core/broadcast.py`). A view
 begins with its entry in the record: without the entry, nothing is streamed. Every other second, the sign-in,
-the permission and the command are checked again. The view of a watcher who loses one of them, stops reading
-or disconnects is ended, which is also recorded. This process can't delay or change the command.
+the permission and the command are checked again. A view ends, which is also recorded, when its watcher
+fails a check, stops reading or disconnects. This process can't delay or change the command.
 
 The response has one JSON array per line: what the gateway sends, `["watchers", [names]]`, and at the end
 `["over", reason]`. The method is POST, because the request is recorded; pages of other sites can't send it.
@@ -56,7 +56,7 @@ SILENCE, PATIENCE, WAIT = 6.0, 5.0, 0.5
 # In seconds. Within this time, the queue's server must confirm a subscription.
 CONFIRMS = 2.0
 UNAVAILABLE = b"The live view is not available now. The command continues, and is recorded.\n"
-# Why a view ended, in the wording of the record.
+# The reasons why a view ended, in the wording of the record.
 LEFT, OVER, SIGNED_OUT, SLOW, SILENT = "left", "command ended", "signed out", "too slow", "unavailable"
 RESTARTS = "restarts"
 

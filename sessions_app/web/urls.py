@@ -109,8 +109,8 @@ urlpatterns: list[URLPattern] = [
     path("requests/<req:ref>/withdraw/", requests.withdraw, name="request_withdraw"),
     path("requests/<req:ref>/remind/", requests.remind, name="request_remind"),
     path("requests/<req:ref>/comment/", requests.comment, name="request_comment"),
-    # If two patterns have the same name, links use the last matching pattern. So incidents have their own
-    # addresses.
+    # If two patterns have the same name, links use the last one that matches, so links to incidents begin
+    # with `incidents/`.
     path("workflows/<workflow:ref>/", incidents.detail, name="incident"),
     path("workflows/", workflows.index, name="workflows"),
     path("workflows/<workflow:ref>/join/", workflows.join, name="workflow_join"),

@@ -26,7 +26,7 @@ def ask(url: str, headers: Mapping[str, str]) -> Any:
     try:
         reply = _outgoing.exchange(url, headers=headers)
     except Unreached as error:
-        # The message contains no address, because an address can contain an ID.
+        # The message does not contain the address, because an address can contain an ID.
         raise SourceError(f"The source does not respond. {error}") from error
     return _read(reply)
 

@@ -27,7 +27,7 @@ from sessions_app.workflows.base import (
 
 @dataclass
 class FakeAdapter:
-    """A fake adapter. ``workflows`` maps ids to statuses, which have the same id unless they name another.
+    """A fake adapter. ``workflows`` maps ids to statuses, which have the same id unless they state another.
 
     Queries about ids in ``odd`` get no usable response, and queries about ids in ``in_trouble`` fail. While
     ``down``, it does not respond.
@@ -45,7 +45,7 @@ class FakeAdapter:
             raise NotAnId("An id has letters, digits and hyphens.")
         self.asked.append(outside_id)
         if self.down:
-            raise SourceError("It does not respond.")
+            raise SourceError("The source does not respond.")
         if outside_id in self.odd:
             raise OddAnswer("It responded with status 422: check the address.")
         if outside_id in self.in_trouble:

@@ -51,7 +51,7 @@ class Parameters(SourceParameters):
 
 
 class GitLab:
-    """Reads jobs by project and job."""
+    """Reads GitLab CI/CD jobs by project ID and job ID."""
 
     def __init__(self, parameters: Parameters) -> None:
         self._url = parameters.url

@@ -42,7 +42,7 @@ _ID = re.compile(r"[A-Z0-9]{5,32}")
 _SEVERITY = re.compile(r"P[1-4]")
 _OPEN = ("triggered", "acknowledged")
 _CLOSING = ("incident.resolved",)
-# Log entries that change no priority, urgency or assignee. Every other entry may.
+# Kinds of log entries that never change the priority, the urgency or the assignees. Every other kind may.
 _NO_CHANGE = frozenset(
     f"{kind}_log_entry"
     for kind in (
@@ -94,7 +94,7 @@ class PagerDuty:
             return Status(standing=Standing.UNKNOWN, reason="PagerDuty has no such incident.")
         status = text_of(at(incident, "status"))
         if status == "resolved":
-            return Status(standing=Standing.CLOSED, reason="It is resolved.")
+            return Status(standing=Standing.CLOSED, reason="The incident is resolved.")
         if status not in _OPEN:
             return Status(standing=Standing.UNKNOWN, reason=f"The incident's status is “{status}”.")
         return self._open(incident, status)

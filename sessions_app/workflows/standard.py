@@ -143,8 +143,8 @@ class Standard:
 
 
 def _changed_by(names: Any) -> tuple[str, ...] | None:
-    """Return who last changed it; None if that is not a list of names, because a missing name could be
-    anyone's.
+    """Return the people who last changed the workflow; None if the response has no list of names,
+    because a missing name could be anyone's.
     """
     found = names_of(names)
     whole = isinstance(names, list) and len(names) <= MOST_NAMES and all(text_of(name) for name in names)

@@ -65,7 +65,7 @@ def test_the_first_administrator_is_asked_for_what_is_not_given(db, typed, monke
 def test_without_a_terminal_and_without_a_name_nobody_is_made(db, monkeypatch):
     monkeypatch.delenv("DJANGO_SUPERUSER_USERNAME", raising=False)
     monkeypatch.setattr("sys.stdin.isatty", lambda: False)
-    for arguments, said in ((["--noinput"], "(--username)"), ([], "No terminal")):
+    for arguments, said in ((["--noinput"], "(--username)"), ([], "There is no terminal for prompts")):
         with pytest.raises(CommandError, match=said):
             call_command("createsuperuser", *arguments)
     assert not Identity.objects.exists()

@@ -192,7 +192,7 @@ def test_a_failure_is_recorded_with_the_name_that_was_tried_and_never_with_the_p
         assert entry.data == {
             "name": name,
             "from": "127.0.0.1",
-            "reason": "the name or the password is wrong",
+            "reason": "the username or the password is wrong",
         }
         assert "my-secret-guess" not in entry.body
     Identity.objects.filter(pk=world.bob.pk).update(is_active=False)

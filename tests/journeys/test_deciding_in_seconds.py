@@ -76,7 +76,7 @@ def test_a_button_shows_its_state_at_once_and_takes_it_back(live_world, visit, a
     approve = bob.get_by_role("button", name="Approve", exact=True)
     bob.route("**/decide/", lambda route: route.abort())
     assert approve.evaluate(PRESS) == ["Approving…", True]
-    expect(bob.locator(".unsent")).to_contain_text("did not answer")
+    expect(bob.locator(".unsent")).to_contain_text("did not respond")
     expect(approve).to_be_enabled()
     bob.unroute("**/decide/")
     acts.change(live_world, {})

@@ -22,7 +22,10 @@ _TRIES = 3
 
 
 class Command(StintCommand):
-    """Prompt for missing values. Administrators configure Stint, but can't approve their own requests."""
+    """Create an administrator, and prompt for missing values.
+
+    Administrators configure Stint, but can't approve their own requests.
+    """
 
     help = "Create an administrator. With --noinput, uses DJANGO_SUPERUSER_USERNAME, _EMAIL and _PASSWORD."
 
@@ -44,7 +47,7 @@ class Command(StintCommand):
         username, email, password = options["username"], options["email"], None
         if options["interactive"]:
             if not sys.stdin.isatty():
-                raise CommandError("No terminal to prompt on. Use --noinput, and pass --username.")
+                raise CommandError("There is no terminal for prompts. Use --noinput, and pass --username.")
             username = username or input("Username: ")
             email = input("Email: ") if email is None else email
             password = self._ask_password(username)

@@ -40,8 +40,8 @@ class Copy:
         return granting.line_of(("get" if self.down else "put", self.path)) or ""
 
     def words(self, there: str) -> list[str]:
-        """Return the two last words of scp, for an account at the gateway."""
-        # scp takes a name with a colon for a file on another machine.
+        """Return the last two arguments of scp, for an account at the gateway."""
+        # scp interprets a name with a colon as a file on another machine.
         local = self.local if "/" in self.local else f"./{self.local}"
         path = _WILD.sub(r"\\\1", self.path) if self.down else self.path
         remote = f"{there}:{path}"
@@ -49,7 +49,7 @@ class Copy:
 
 
 def parse_copy(source: str, destination: str) -> Copy:
-    """Return what to copy. Raises Usage unless exactly one of the two is on a target."""
+    """Return the copy to make. Raises Usage unless exactly one of the two files is on a target."""
     places = [_REMOTE.fullmatch(source), _REMOTE.fullmatch(destination)]
     (remote,) = [place for place in places if place] if sum(map(bool, places)) == 1 else [None]
     if remote is None:
@@ -58,7 +58,7 @@ def parse_copy(source: str, destination: str) -> Copy:
     grant, target = (reference["ref"], reference["target"] or "") if reference else ("", remote["place"])
     local = destination if places[0] else source
     if not local or local.startswith("-"):
-        raise Usage(f"{local[:60]!r} is not the name of a file here.", "Begin it with ./")
+        raise Usage(f"{local[:60]!r} is not the name of a file here.", "Begin the name with ./")
     return Copy(grant.upper(), target, remote["path"], local, down=bool(places[0]))
 
 
@@ -97,7 +97,7 @@ def cp(shell: Shell, source: str, destination: str, *, keep: bool, **given: Any)
     copy = parse_copy(source, destination)
     scp = programs.found("scp", "Install the OpenSSH client, version 9 or later.")
     sshing.check_key(shell)
-    # Prepare this first. Otherwise, a grant would be left behind if something here fails.
+    # Prepare this first. Otherwise, a failure here would leave a grant behind.
     gateway = sshing.gateway(shell)
     options = sshing.ssh_options(shell, gateway, identity=given["identity"], options=given["options"])
     want = Want(
@@ -130,7 +130,9 @@ def _target_of(copy: Copy, grant: Any) -> str:
         return served.name(copy.target)
     if len(targets) != 1:
         named = f"{grant['ref']}.{targets[0]}" if targets else grant["ref"]
-        raise Usage(f"{grant['ref']} has {len(targets)} targets.", f"Name one: `{named}:{copy.path}`.")
+        raise Usage(
+            f"{grant['ref']} has {len(targets)} targets.", f"Name one of the targets: `{named}:{copy.path}`."
+        )
     return targets[0]
 
 

@@ -69,7 +69,7 @@ def kubectl_config(shell: Shell, cluster: str, output: str | None, **given: Any)
 
 
 def _this_program(shell: Shell, ref: str, target: str | None) -> dict[str, Any]:
-    """Return a user entry for a kubeconfig, which runs this program with the same profile."""
+    """Return a kubeconfig user entry that runs this program with the same profile."""
     here = shutil.which("stint", path=shell.env.get("PATH"))
     words = [*([here] if here else own_words()), "kube-credential", ref, *([target] if target else [])]
     profile = shell.profile or shell.env.get("STINT_PROFILE", "")

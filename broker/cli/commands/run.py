@@ -21,7 +21,7 @@ from .ssh import asking
 
 @click.command(cls=CLICommand)
 @click.argument("words", metavar="-- COMMAND", nargs=-1)
-@click.option("--grant", type=GRANT, help="Use this grant, which ends with the command.")
+@click.option("--grant", type=GRANT, help="Use this grant. It ends with the command.")
 @click.option("--cluster", type=CLUSTER, help="Only on this cluster.")
 @click.option("--target", "-t", type=TARGET, help="Only on this target.")
 @click.option("--set", "command_set", type=SET, help="Request this command set.")
@@ -55,15 +55,16 @@ def run(shell: Shell, words: tuple[str, ...], named: tuple[tuple[str, str], ...]
       http, mcp    STINT_GRANT_TOKEN, STINT_ADDRESS
       all          STINT_GRANT, STINT_CLUSTER, and STINT_CREDENTIAL_FILE (JSON) if there is a credential
 
-    If you interrupt it while it waits, it withdraws its request. COMMAND doesn't get your own STINT_TOKEN.
-    The files are deleted when COMMAND ends.
+    If you interrupt `stint run` while it waits, it withdraws its request. COMMAND doesn't get your own
+    STINT_TOKEN. The files are deleted when COMMAND ends.
 
     \b
       stint run --cluster shop-db --set read-orders --workflow TSK-4 -- ./report.py
     """
     if not words:
         raise Usage(
-            "A command is required.", "Put it after --: `stint run --cluster shop-db -- ./report.py`."
+            "A command is required.",
+            "Put the command after --: `stint run --cluster shop-db -- ./report.py`.",
         )
     if shutil.which(words[0], path=shell.env.get("PATH")) is None:
         raise Usage(f"Program not found: {words[0]}.")

@@ -60,7 +60,7 @@ def ssh(shell: Shell, target: str, words: tuple[str, ...], *, keep: bool, **give
         grant=given["grant"],
         cluster=given["cluster"],
     )
-    # Prepare this first. Otherwise, a grant would be left behind if something here fails.
+    # Prepare this first. Otherwise, a failure here would leave a grant behind.
     gateway = sshing.gateway(shell)
     options = sshing.ssh_options(shell, gateway, identity=given["identity"], options=given["options"])
     asked: list[Any] = []
@@ -68,7 +68,7 @@ def ssh(shell: Shell, target: str, words: tuple[str, ...], *, keep: bool, **give
     ref, for_this = grant["ref"], bool(asked and line is not None)
     flags = [part for option in options for part in ("-o", option)]
     there = f"{ref}.{served.name(target)}@{gateway.host}"
-    # After the first `--`, ssh parses no options, not even in the command.
+    # After the first `--`, ssh parses no more options, not even in the command.
     command = [ssh_program, *flags, "--", there, *([line] if line is not None else [])]
     if for_this and not keep:
         return run_with(shell, grant, command, lambda: shell.env)

@@ -58,8 +58,8 @@ class _Errors(DatabaseErrorWrapper):
             self._wrapper.errors_occurred = True
             raise OperationalError(*error.args).with_traceback(trace) from error
         if isinstance(error, psycopg.errors.FeatureNotSupported | psycopg.errors.InvalidSqlStatementName):
-            # A prepared statement fails from now on if an upgrade changed the type of one of its columns, or
-            # if preparing it failed.
+            # Errors after which a prepared statement always fails: an upgrade changed the type of one of its
+            # columns, or its preparation failed.
             self._wrapper.is_outdated = True
         super().__exit__(kind, error, trace)
 
@@ -81,7 +81,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     ops_class = _Operations
     is_outdated = False
-    # When the server last responded to `is_usable`, by the monotonic clock.
+    # The time at which the server last responded to `is_usable`, by the monotonic clock.
     _responded_at = -math.inf
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> psycopg.Connection[Any]:

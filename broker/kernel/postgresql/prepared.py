@@ -1,7 +1,7 @@
 """Prepares Django statements that run often, so that PostgreSQL plans them once per connection.
 
 Planning such a statement takes longer than running it. Within ``prepared``, each statement is sent separately
-from its parameters and prepared under a name. Django's own ``server_side_binding`` would do this for every
+from its parameters and prepared under a name. Django's own ``server_side_binding`` would prepare every
 statement, including those whose plan depends on the values.
 """
 

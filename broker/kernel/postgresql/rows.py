@@ -1,4 +1,4 @@
-"""Find rows by keys, with their related rows, by a statement that is composed only once.
+"""Find rows by keys, with their related rows, through a statement that is composed only once.
 
 Django takes several times longer to compose such a statement than PostgreSQL takes to run it. Here, Django
 composes only the columns and the joins, which depend on the models alone. The condition is SQL, and its
@@ -29,7 +29,7 @@ def ask(sql: str, *values: Any, **named: Any) -> list[tuple[Any, ...]]:
 
 
 def keep(manager: Any, rows: Sequence[models.Model]) -> None:
-    """Cache these rows in a manager of related rows, as Django does with rows that it prefetches."""
+    """Cache these rows in a manager of related rows, as Django does with prefetched rows."""
     found = manager.get_queryset()
     found._result_cache, found._prefetch_done = list(rows), True  # noqa: SLF001  # as Django's own
     manager.instance.__dict__.setdefault("_prefetched_objects_cache", {})[_place_of(manager)] = found
@@ -50,7 +50,7 @@ class Rows(Generic[M]):
 
     ``tail`` is the rest of the statement after the joins, with `%s` for each value: ``WHERE …``, perhaps with
     an order and a lock. It refers to each table by the table's own name. ``only`` lists the columns to read;
-    by default all. Only for conditions on keys: see `prepared`.
+    by default all. Use this only for conditions on keys: see `prepared`.
     """
 
     def __init__(self, model: type[M], *related: str, tail: str, only: Sequence[str] = ()) -> None:

@@ -74,7 +74,7 @@ class CommandShape(Shape):
     hold = serializers.BooleanField(help_text="Each run needs the approval of a second person.")
     finish_seconds = serializers.IntegerField(
         allow_null=True,
-        help_text="How long a run may continue after the grant ends; null: the run is cut.",
+        help_text="How long a run may continue after the grant ends; null if the run is cut then.",
     )
 
 
@@ -104,7 +104,7 @@ class CommandSetShape(Shape):
 
     @shown_as({"type": ["string", "null"], "enum": [*Risk.values, None]})
     def get_risk(self, command_set: CommandSet) -> str | None:
-        """Risk that the document states."""
+        """The risk that the command set states."""
         return command_set.published.document["risk"] if command_set.published else None
 
     @shown_as({"type": ["integer", "null"]})
@@ -191,9 +191,10 @@ class TriedShape(Shape):
         child=serializers.CharField(), help_text="The values of the free parameters."
     )
     notes = serializers.ListField(
-        child=serializers.CharField(), help_text="What depends on earlier calls, and can't be tested here."
+        child=serializers.CharField(),
+        help_text="The conditions that depend on earlier calls, and can't be tested here.",
     )
-    reason = serializers.CharField(help_text="Why it is refused; empty if it is allowed.")
+    reason = serializers.CharField(help_text="Why the command line is refused; empty if it is allowed.")
     nearest = serializers.CharField(allow_null=True, help_text="The closest allowed command.")
     code = serializers.CharField(allow_null=True)
 

@@ -12,7 +12,7 @@ from sessions_app.api.fields import Choice, Moment, Shape, shown_as
 from sessions_app.api.shapes.catalog import EFFECTS, CommandShape
 from sessions_app.api.shapes.requests import VersionRefShape
 from sessions_app.connectors.registry import find
-from sessions_app.models import EndReason, Grant, GrantState, Observed, RunState, Verdict
+from sessions_app.models import EndReason, Grant, GrantState, Observed, RunState
 from sessions_app.policy.commands.kinds import describe
 from sessions_app.queries.catalog.command_sets import compiled
 from sessions_app.queries.gateways.addresses import mcp_address
@@ -37,7 +37,8 @@ class GrantShape(Shape):
         source="parent.ref", allow_null=True, help_text="The parent grant whose end also ends the grant."
     )
     heartbeat_seconds = serializers.IntegerField(
-        allow_null=True, help_text="How often the holder must call `heartbeat`; null: never."
+        allow_null=True,
+        help_text="How often the holder must call `heartbeat`; null if heartbeats are not required.",
     )
     heartbeat_due_at = Moment(allow_null=True, help_text="When the next heartbeat is due.")
     parameters = serializers.DictField(child=serializers.CharField())
@@ -153,7 +154,7 @@ class RunShape(Shape):
     state = Choice(choices=RunState.values)
     reason = serializers.CharField()
     notes = serializers.CharField(
-        help_text="Clauses about the decision, one per line, such as where a value came from."
+        help_text="Remarks about the decision, one per line, such as where a value came from."
     )
     untrusted = serializers.BooleanField(help_text="The result can contain text from outsiders.")
     over_budget = serializers.BooleanField(help_text="It was held because a budget is used up.")
@@ -230,145 +231,6 @@ class SessionShape(Shape):
     close_reason = serializers.CharField()
 
 
-class ReceiptVerdictShape(Shape):
-    """A verdict in a receipt."""
-
-    approver = serializers.CharField()
-    verdict = Choice(choices=Verdict.values)
-    comment = serializers.CharField()
-    narrowing = serializers.DictField()
-    at = Moment()
-
-
-class ReceiptApprovedShape(Shape):
-    """What was approved."""
-
-    command_set = serializers.CharField()
-    commands = serializers.ListField(child=serializers.CharField())
-    parameters = serializers.DictField(child=serializers.CharField())
-    targets = serializers.ListField(child=serializers.CharField())
-    starts_at = Moment()
-    expires_at = Moment()
-    digest = serializers.CharField()
-    reason = serializers.CharField()
-    ticket = serializers.CharField()
-    workflow = serializers.CharField(allow_null=True)
-    break_glass = serializers.BooleanField()
-    own_incident = serializers.BooleanField()
-    by = ReceiptVerdictShape(many=True)
-
-
-class ComparedCommandShape(Shape):
-    """How often one approved command was used."""
-
-    command = serializers.CharField()
-    times = serializers.IntegerField(
-        allow_null=True, help_text="Null if the target does not report which command was used."
-    )
-    failed = serializers.IntegerField(
-        allow_null=True,
-        help_text="How many of these runs ended with a nonzero exit status, a signal or an error.",
-    )
-
-
-class ComparedTargetShape(Shape):
-    """How often one approved target was used."""
-
-    target = serializers.CharField()
-    times = serializers.IntegerField(allow_null=True, help_text="Null if not observed.")
-
-
-class ComparedRefusedShape(Shape):
-    """One refused attempt, with its count."""
-
-    command = serializers.CharField()
-    times = serializers.IntegerField()
-    last_at = Moment()
-    why = serializers.CharField()
-
-
-class ComparisonShape(Shape):
-    """What was done, compared with what was approved."""
-
-    observed = Choice(choices=Observed.values, help_text="How much activity Stint observed.")
-    sentence = serializers.CharField(help_text="A summary in one sentence.")
-    commands = ComparedCommandShape(many=True)
-    targets = ComparedTargetShape(many=True)
-    approved_seconds = serializers.IntegerField()
-    used_seconds = serializers.IntegerField(help_text="How much of the granted time was used.")
-    refused = ComparedRefusedShape(many=True, help_text="The 20 most frequent refused commands.")
-    refused_times = serializers.IntegerField(
-        allow_null=True, help_text="Null if the target does not report refusals."
-    )
-
-
-class ReceiptRunShape(Shape):
-    """A command that was run."""
-
-    run = serializers.IntegerField()
-    command = serializers.CharField()
-    target = serializers.CharField()
-    client_address = serializers.CharField()
-    state = Choice(choices=RunState.values)
-    effect = serializers.CharField()
-    at = Moment()
-    ended_at = Moment(allow_null=True)
-    exit_status = serializers.IntegerField(allow_null=True)
-    rows = serializers.IntegerField(allow_null=True)
-    output_bytes = serializers.IntegerField()
-    signal = serializers.CharField()
-    why = serializers.CharField()
-    recording_sha256 = serializers.CharField()
-
-
-class ReceiptRefusedShape(Shape):
-    """A command that was refused, or withdrawn before it ran."""
-
-    run = serializers.IntegerField()
-    command = serializers.CharField()
-    target = serializers.CharField()
-    client_address = serializers.CharField()
-    at = Moment()
-    state = Choice(choices=RunState.values)
-    why = serializers.CharField()
-
-
-class ReceiptSessionShape(Shape):
-    """A session in a receipt."""
-
-    session = serializers.IntegerField()
-    target = serializers.CharField()
-    key = serializers.CharField()
-    opened_at = Moment()
-    closed_reason = serializers.CharField()
-    closed_at = Moment(allow_null=True)
-
-
-class ReceiptSuspensionShape(Shape):
-    """One suspension in a receipt."""
-
-    at = Moment()
-    by = serializers.CharField(allow_null=True, help_text="Null: after too many refused commands.")
-    why = serializers.CharField()
-    resumed_at = Moment(allow_null=True)
-    resumed_by = serializers.CharField(allow_null=True)
-
-
-class ReceiptEndShape(Shape):
-    """How the grant ended."""
-
-    reason = Choice(choices=EndReason.values)
-    why = serializers.CharField()
-    note = serializers.CharField()
-    by = serializers.CharField(allow_null=True)
-    began_at = Moment()
-    proven_at = Moment(allow_null=True)
-    seconds = serializers.FloatField(help_text="How long the end took, until its confirmation or until now.")
-    early_seconds = serializers.IntegerField(help_text="How much of the granted time was left.")
-    last_error = serializers.CharField()
-    attempts = serializers.IntegerField()
-
-
 class CredentialShape(Shape):
     """The credential for using a grant on a target, which is shown once."""
 
@@ -377,37 +239,5 @@ class CredentialShape(Shape):
         source="fields",
         help_text="Label and value.",
     )
-    command = serializers.CharField(help_text="A line for a terminal; may be empty.")
+    command = serializers.CharField(help_text="A command to run in a terminal; may be empty.")
     expires_at = Moment()
-
-
-class ReceiptCheckShape(Shape):
-    """What was created and verified on one target."""
-
-    target = serializers.CharField()
-    made = serializers.DictField(help_text="What the connector created for the grant; may be empty.")
-    made_at = Moment()
-    gone = serializers.BooleanField()
-    gone_at = Moment(allow_null=True)
-    evidence = serializers.DictField()
-    attempts = serializers.IntegerField()
-    last_error = serializers.CharField()
-
-
-class ReceiptShape(Shape):
-    """What was approved, run and refused, how the grant ended, and what was verified."""
-
-    grant = serializers.CharField()
-    request = serializers.CharField()
-    holder = serializers.CharField()
-    cluster = serializers.CharField()
-    state = Choice(choices=GrantState.values)
-    approved = ReceiptApprovedShape()
-    compared = ComparisonShape()
-    budgets = BudgetShape(many=True)
-    suspended = ReceiptSuspensionShape(many=True)
-    run = ReceiptRunShape(many=True)
-    refused = ReceiptRefusedShape(many=True)
-    sessions = ReceiptSessionShape(many=True)
-    ended = ReceiptEndShape(allow_null=True)
-    checked = ReceiptCheckShape(many=True)

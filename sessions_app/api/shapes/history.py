@@ -13,7 +13,9 @@ class DocumentVersionShape(Shape):
 
     number = serializers.IntegerField()
     at = Moment()
-    by = serializers.CharField(help_text="Who changed it: a username, or `system:` and a component of Stint.")
+    by = serializers.CharField(
+        help_text="Who changed the document: a username, or `system:` and a component of Stint."
+    )
     digest = serializers.CharField(
         help_text="SHA-256 of the document in hex; empty if the document was removed."
     )
@@ -44,15 +46,16 @@ class PermissionShape(Shape):
         "break-glass access, or delegated by a holder.",
     )
     type = serializers.CharField(help_text="What gives the permission: `policy`, `cluster` or `stint`.")
-    name = serializers.CharField(help_text="Empty: all of Stint.")
+    name = serializers.CharField(help_text="The kind of object; empty for all of Stint.")
     group = serializers.CharField(
-        help_text="The group that gives the permission; empty: the identity itself."
+        help_text="The group that gives the permission; empty if the identity has it directly."
     )
     policy = serializers.CharField(help_text="The policy under which commands run; empty if there is none.")
     clusters = serializers.ListField(child=serializers.CharField())
     command_sets = serializers.ListField(
         child=serializers.CharField(),
-        help_text="On each cluster, the targets of that kind. Empty: the clusters themselves.",
+        help_text="The permission covers the targets of this kind on each cluster; empty if it covers "
+        "the clusters themselves.",
     )
     needs = serializers.CharField(
         help_text="What a request needs, such as `1 approval from leads, up to 4 h`."

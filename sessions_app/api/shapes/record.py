@@ -19,7 +19,7 @@ class EntryShape(Shape):
     object_ref = serializers.CharField()
     data = serializers.DictField()  # type: ignore[assignment]  # shadows DRF's attribute
     archived = serializers.BooleanField(
-        help_text="Whether the data is only in an archive; it is then empty here"
+        help_text="Whether the data is only in an archive; `data` is then empty"
     )
     hash = serializers.SerializerMethodField()
     previous_hash = serializers.SerializerMethodField()

@@ -42,7 +42,7 @@ class RequestShape(Shape):
     )
     grant = serializers.SerializerMethodField(help_text="The resulting grant.")
     parameters = serializers.DictField(child=serializers.CharField())
-    starts_at = Moment(allow_null=True, help_text="Null: on approval.")
+    starts_at = Moment(allow_null=True, help_text="Null if access starts on approval.")
     duration = serializers.IntegerField(help_text="Seconds.")
     duration_left = serializers.SerializerMethodField(
         help_text="Duration in seconds, as reduced by the approvals so far."

@@ -30,10 +30,10 @@ from sessions_app.api.shapes.grants import (
     GrantShape,
     HeartbeatShape,
     HeldCommitShape,
-    ReceiptShape,
     RunShape,
     SessionShape,
 )
+from sessions_app.api.shapes.receipts import ReceiptShape
 from sessions_app.api.shapes.requests import RequestDetailShape
 from sessions_app.models import Grant, Session
 from sessions_app.operations.grants.delegate_grant import Part, delegate_grant
@@ -94,8 +94,8 @@ class GrantEnd(Endpoint):
     @described(GrantDetailShape, body=End)
     @once
     def post(self, request: Request, ref: str) -> Response:
-        """End a grant now: access closes immediately, and whatever it left on targets is revoked and
-        verified.
+        """End a grant now: access closes immediately, and everything that was created on targets is
+        revoked and verified.
         """
         sent = self.body(End)
         grant = stop_grant(grant_id=reads.any_grant(ref), actor=self.identity, now=clock.now(), **sent)

@@ -98,7 +98,7 @@ class IdentityEnable(Endpoint):
     @described(IdentityShape, body=Nothing)
     @once
     def post(self, request: Request, username: str) -> Response:
-        """Enable an identity. Its ended grants stay ended. Administrators only."""
+        """Enable an identity. Its ended grants do not resume. Administrators only."""
         self.body(Nothing)
         identity = reads.identity_of(self.identity, username)
         enable_identity(identity_id=identity.pk, actor=self.identity, now=clock.now())

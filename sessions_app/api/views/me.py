@@ -129,7 +129,7 @@ class Notices(Endpoint):
 
     @described(paged(NoticeShape), query=OfNotices)
     def get(self, request: Request) -> Response:
-        """List your notifications, newest first. A run's token sees only those about its run."""
+        """List your notifications, newest first. A run's token sees only the notifications about its run."""
         query = self.query(OfNotices)
         notices = with_outcomes(Notice.objects.visible_to(self.identity), self.identity, clock.now())
         return self.page(

@@ -123,7 +123,10 @@ class RequestVerdicts(_Asking):
     @described(RequestDetailShape, body=NewVerdict)
     @once
     def post(self, request: Request, ref: str) -> Response:
-        """Approve or deny exactly what you read. An approval can reduce the scope, but never widen it."""
+        """Approve or deny exactly the request that you read.
+
+        An approval can reduce the scope, but never widen it.
+        """
         sent = self.body(NewVerdict)
         narrowing = sent.pop("narrowing")
         if narrowing:

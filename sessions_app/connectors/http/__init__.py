@@ -1,3 +1,3 @@
-"""Applications behind a proxy. Nothing is created on the target; a request without a token shows whether
+"""Applications behind a proxy. Nothing is created on the target. A request without a token shows whether
 access is closed.
 """

@@ -38,8 +38,8 @@ from sessions_app.connectors.registry import ConnectorType
 # Per request. A connector call sends at most two.
 TIMEOUT_S = 6.0
 _REFUSALS = (401, 403)
-# A proxy consults Stint only at the start of a request, so it can't cut a response that has begun.
-NOT_CUT = ["responses that began before the end"]
+# A proxy consults Stint only at the start of a request, so it can't cut off a response that has begun.
+NOT_CUT = ["responses that began before the grant ended"]
 _PROBE = re.compile(r'probe="([0-9a-f]{64})"')
 _MOST_READ = 64 * 1024
 SETUP = (
@@ -56,9 +56,9 @@ class _Said:
 
 
 class HTTPConnector:
-    """Sends requests to proxies without a valid token.
+    """Sends proxies requests without a valid token.
 
-    For targets of Stint's own gateway, only opens connections.
+    To targets behind Stint's own gateway, it only opens connections.
     """
 
     kind = "http"
@@ -128,7 +128,7 @@ class HTTPConnector:
             ]
         steps = [CheckStep("reachable", True, f"{_where(place)} returned {said.status}")]
         if said.status not in _REFUSALS:
-            detail = f"a request without a token got {said.status}, so the proxy does not consult Stint"
+            detail = f"a request without a token returned {said.status}, so the proxy does not consult Stint"
             return [*steps, CheckStep("refuses requests without a token", False, detail, fix)]
         steps.append(
             CheckStep("refuses requests without a token", True, "a request without a token is refused")
@@ -136,8 +136,8 @@ class HTTPConnector:
         return [*steps, _asks_stint(place, nonce, said, fix)]
 
 
-# Checks that need no request to the target, because without the credential it responds to everyone in the
-# same way.
+# No request is needed here: without the credential, the target responds to everyone in the same
+# way.
 _BY_GATEWAY: Mapping[str, Json] = {
     "access": "gateway",
     "made": 0,
@@ -158,7 +158,7 @@ def _takes_connections(place: TargetSpec) -> CheckStep:
 
 
 def _access(statuses: Iterable[int]) -> str:
-    """Return what the status codes of requests without a valid token mean."""
+    """Return the meaning of the status codes of requests without a valid token."""
     seen = set(statuses)
     if seen <= set(_REFUSALS):
         return "refused by Stint"
@@ -195,7 +195,7 @@ def origin_of(place: TargetSpec) -> str:
         raise ConnectorError(f"Holders reach {place.cluster} only through Stint's gateway.", permanent=True)
     scheme, usual = ("https", 443) if parameters.tls else ("http", 80)
     if parameters.host:
-        # The address that clients use, regardless of what is in between.
+        # The address that clients use, regardless of any proxies before the target.
         return f"{scheme}://{parameters.host}"
     host = f"[{target.address}]" if ":" in target.address else target.address
     return f"{scheme}://{host}" + ("" if target.port == usual else f":{target.port}")

@@ -1,4 +1,6 @@
-"""How an HTTP cluster is reached: through a proxy that consults Stint, or through Stint's own gateway."""
+"""Connection parameters of an HTTP cluster, which is reached through a proxy that consults Stint, or through
+Stint's own gateway.
+"""
 
 from __future__ import annotations
 
@@ -64,7 +66,7 @@ class OAuth(BaseModel):
 class Injection(BaseModel):
     """The target's credential, which the gateway adds to each request and no holder sees.
 
-    Exactly one of header (or query) with its value, basic, and oauth is set.
+    Exactly one of these is set: header or query, with its value; basic; or oauth.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -107,7 +109,7 @@ class HTTPParameters(ConnectionParameters):
 
     proxy: Literal["stint", "nginx", "traefik", "caddy", "envoy"] = Field(
         description=(
-            "stint: requests go through Stint's own gateway. Otherwise the proxy in front of the application"
+            "The proxy in front of the application, or `stint` if requests go through Stint's own gateway"
         )
     )
     proxy_key: SecretStr | None = Field(
@@ -118,13 +120,15 @@ class HTTPParameters(ConnectionParameters):
         default="",
         max_length=253,
         pattern=rf"^({_LABEL}(\.{_LABEL})+)?$",
-        description="A separate host name at Stint's gateway, in lowercase. Default: a path of the gateway",
+        description="A separate host name at Stint's gateway, in lowercase. Default: a path on the gateway",
     )
     inject: Injection | None = Field(
         default=None, description="Credential for the target, which Stint's gateway adds and no holder sees"
     )
     host: str = Field(
-        default="", max_length=253, description="Host name for TLS and Host, if not the address"
+        default="",
+        max_length=253,
+        description="Host name for TLS and the Host header, if different from the address",
     )
     base_path: str = Field(
         default="/",
@@ -161,12 +165,12 @@ class HTTPParameters(ConnectionParameters):
             if given:
                 raise ValueError(f"{name} is not used with proxy: {self.proxy}: remove it")
         if not self.own and self.proxy_key is None:
-            raise ValueError(f"proxy_key is missing, with which {self.proxy} authenticates: add it")
+            raise ValueError(f"proxy_key is missing: add the key with which {self.proxy} authenticates")
         return self
 
 
 def parameters_of(place: TargetSpec) -> HTTPParameters:
-    """Return the connection parameters of a target. Raises ConnectorError for a place of another kind."""
+    """Return the connection parameters of a target. Raises ConnectorError for a target of another kind."""
     if not isinstance(place.parameters, HTTPParameters):
         raise ConnectorError(
             f"The connection to {place.target.name} is not configured. Save the cluster's connection again.",

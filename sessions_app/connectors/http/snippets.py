@@ -1,8 +1,8 @@
 """Configuration snippets that make a proxy consult Stint about every request to a cluster.
 
 All four configurations do the same. They send Stint the method and the request target unchanged, and
-authenticate with the proxy key. They overwrite or drop headers that a client may have sent under the same
-names. They remove the token from the request to the application, and add the holder. They refuse every
+authenticate with the proxy key. They overwrite or drop client headers with the same names as
+Stint's. They remove the token from the request to the application, and add the holder. They refuse every
 request when Stint does not respond.
 
 Sources: nginx.org, ngx_http_auth_request_module; doc.traefik.io, ForwardAuth; caddyserver.com, forward_auth;
@@ -61,7 +61,8 @@ def snippet(proxy: str, site: Site) -> str:
     return write(site)
 
 
-# A client could claim another host, path or client in these. Each proxy sets the others itself.
+# Headers in which a client could claim another host, path or client address. Each proxy sets the others
+# itself.
 _FORWARDED = (
     "X-Forwarded-Method",
     "X-Forwarded-Uri",
@@ -76,14 +77,14 @@ _FORWARDED = (
     "X-Envoy-Original-Method",
 )
 _STRIPPED = (*OVERRIDES, *_FORWARDED, "DPoP", "Upgrade")
-# Headers set by Stint: the holder of the token, and the grant. Headers set by the proxy: the client, and the
-# connection.
+# Headers set by Stint (the token's holder, and the grant), and by the proxy (the client, and the
+# connection).
 _SAID = ("Stint-Holder", "Stint-Grant", "X-Forwarded-For", "X-Forwarded-Proto")
 
 
 def _spellings(name: str) -> list[str]:
-    """Return the name, then its spellings with `_` instead of `-`, which many applications treat alike (CGI,
-    WSGI, Rack, PHP).
+    """Return the name, then its spellings with `_` in place of `-`. Many applications treat all of them as
+    equal (CGI, WSGI, Rack, PHP).
     """
     first, *rest = name.split("-")
     return ["".join((first, *parts)) for parts in product(*(("-" + word, "_" + word) for word in rest))]
@@ -291,7 +292,7 @@ def _envoy_clusters(site: Site) -> str:
     stint, upstream = urlsplit(site.stint), urlsplit(site.upstream)
     return f"""\
 # The route: prefix "{site.base_path}", host_rewrite_literal: "{site.host}", cluster: {site.target},
-# timeout: 60s, which limits a response that has begun: it continues after its grant ends.
+# timeout: 60s. The timeout limits a response that has begun, which otherwise continues after its grant ends.
 clusters:
   - name: stint          # {stint.hostname}:{stint.port or (443 if stint.scheme == "https" else 80)}
   - name: {site.target}  # {upstream.hostname}:{upstream.port or (443 if upstream.scheme == "https" else 80)}

@@ -65,7 +65,7 @@ def _pool(process: int, address: str, port: int, ca: str, name: str) -> urllib3.
 
 
 def is_object(made: object) -> bool:
-    """Whether an object has the structure of an account, a role or a binding."""
+    """Whether an object has the structure of a service account, a role or a binding."""
     if not isinstance(made, dict) or not isinstance(meta := made.get("metadata"), dict):
         return False
     texts = isinstance(meta.get("name"), str) and isinstance(meta.get("namespace", ""), str)
@@ -91,7 +91,7 @@ def _dropped(error: Exception) -> bool:
 
 
 class Api:
-    """The API server of one place, for one task."""
+    """The API server of one target, with the time limit of one task."""
 
     def __init__(self, place: TargetSpec, *, seconds: float = TASK_SECONDS) -> None:
         if not isinstance(place.parameters, KubernetesParameters):
@@ -138,7 +138,7 @@ class Api:
             asked["continue"] = str(more)
 
     def sound(self, made: object, path: str) -> Data:
-        """Return an object after checking the types of its parts.
+        """Return an object after checking the types of its fields.
 
         Raises ConnectorError if a type is wrong.
         """
@@ -175,7 +175,7 @@ class Api:
     def _try(self, method: str, url: str, body: Data | None) -> tuple[int, Data]:
         left = self._ends - time.monotonic()
         if left <= 0:
-            raise TimeoutError("its responses took too long")
+            raise TimeoutError("the API server's responses took too long")
         self.calls += 1
         pool = self._pool()
         headers = {
@@ -216,7 +216,7 @@ class Api:
             while part := response.read1(65536):
                 text += part
                 if len(text) > MAX_ANSWER or time.monotonic() > self._ends:
-                    raise TimeoutError("its response was too slow or too large")
+                    raise TimeoutError("the API server's response was too slow or too large")
             whole = True
         finally:
             if whole:

@@ -17,8 +17,8 @@ _ROUNDS = 4
 def ensure(api: Api, plural: str, namespace: str, wanted: Data) -> bool:
     """Ensure that the object exists as wanted, and return whether an object with its name existed before.
 
-    An object that differs is deleted and created again. This requires no update permission, and a binding's
-    role can't be changed in any other way.
+    An object that differs is deleted and created again. So Stint needs no update permission; besides, a
+    binding's role can't be changed in any other way.
     """
     if _made(api, plural, namespace, wanted):
         return False
@@ -32,7 +32,7 @@ def ensure(api: Api, plural: str, namespace: str, wanted: Data) -> bool:
         if _made(api, plural, namespace, wanted):
             return True
     raise ConnectorError(
-        f"{wanted['kind']} {wanted['metadata']['name']} on {api.name} is being changed by another client."
+        f"Another client is changing {wanted['kind']} {wanted['metadata']['name']} on {api.name}."
     )
 
 
@@ -77,6 +77,6 @@ class Removal:
         self.remove("roles", found.roles)
 
     def finish(self) -> None:
-        """Raise the first error. Permanent errors take precedence."""
+        """Raise the first permanent error, or else the first error."""
         for error in sorted(self._errors, key=lambda error: not error.permanent):
             raise error

@@ -141,22 +141,24 @@ def _not_too_much(api: Api, apply: str) -> CheckStep:
             detail=detail,
             fix=f"Reduce the permissions of Stint's account. {apply}",
         )
-    return CheckStep("least privilege", ok=True, detail="Stint can't grant more than the cluster allows")
+    return CheckStep(
+        "least privilege", ok=True, detail="Stint can't grant more permissions than the cluster allows"
+    )
 
 
 def _by_others(api: Api) -> CheckStep:
-    """List the rights that others give to the accounts of grants.
+    """List the permissions that others give to the accounts of grants.
 
-    Every holder also has these permissions, and no grant's end removes them.
+    Every holder also has these permissions, and the end of a grant does not remove them.
     """
     found = bindings_by_others(api)
     if not found:
         return CheckStep(
-            "bindings by others", ok=True, detail="grant accounts have only the rights that Stint gives"
+            "bindings by others", ok=True, detail="grant accounts have only the permissions that Stint gives"
         )
     more = f"; and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
-    detail = f"grant accounts have more rights than Stint gives: {'; '.join(found[:_NAMED])}{more}"
-    fix = "Bind these roles to the accounts that need them, or remove these bindings."
+    detail = f"grant accounts have more permissions than Stint gives: {'; '.join(found[:_NAMED])}{more}"
+    fix = "Bind these roles only to the accounts that need them, or remove these bindings."
     return CheckStep("bindings by others", ok=True, detail=detail, fix=fix)
 
 

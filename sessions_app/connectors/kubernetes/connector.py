@@ -1,5 +1,5 @@
-"""Access to Kubernetes: each grant has its own account, bound to the approved roles until it is unbound and
-deleted.
+"""Access to Kubernetes: each grant has its own service account, which is bound to the approved roles until
+the grant ends.
 
 Bindings are removed first: authorization is not cached, so access stops within milliseconds. Deleting only
 the account would leave its tokens valid for the ten seconds of the API server's cache.
@@ -60,14 +60,14 @@ class KubernetesConnector:
     stint_url: str = ""
 
     def provision(self, spec: GrantSpec) -> LeaseSpec:
-        """Create or repair account, roles and bindings. Raises ConnectorError."""
+        """Create or repair the account, roles and bindings. Raises ConnectorError."""
         api = Api(spec.place)
         wanted = _wanted(spec, api)
         met = [ensure(api, "serviceaccounts", wanted[0].accounts, wanted[0].account())]
         for one in wanted:
             met.append(ensure(api, "roles", one.namespace, one.role()))
             met.append(ensure(api, "rolebindings", one.namespace, one.binding()))
-        if any(met):  # an object existed before, so there may be excess objects
+        if any(met):  # an object already existed, so there may be surplus objects
             _remove_others(api, spec.mark, {one.namespace for one in wanted})
         return LeaseSpec(grant_ref=spec.grant_ref, mark=spec.mark, place=spec.place, made=_made(spec, wanted))
 
@@ -100,7 +100,9 @@ class KubernetesConnector:
         removal.finish()
         token = refused(api, canary, settle=self.settle)
         still = [str(ask) for ask, allowed in answers.items() if allowed]
-        foreign = [f"a binding not created by Stint lets the account {what}: remove it" for what in still]
+        foreign = [
+            f"a binding that Stint did not create lets the account {what}: remove it" for what in still
+        ]
         return Evidence(
             gone=not left and not still and token.good,
             detail={
@@ -151,8 +153,8 @@ class KubernetesConnector:
         """Recreate the account, which invalidates its tokens, and request a token that expires with the
         grant.
 
-        API servers issue tokens for at least ten minutes. In the last ten minutes of a grant, removing the
-        bindings makes the token useless. Raises ConnectorError.
+        API servers issue tokens for at least ten minutes. If a token outlives its grant, it is useless,
+        because the bindings are gone. Raises ConnectorError.
         """
         del lease
         api = Api(spec.place)
@@ -174,12 +176,14 @@ class KubernetesConnector:
 
 
 def _wanted(spec: GrantSpec, api: Api) -> list[Wanted]:
-    """Return what a grant needs, one item for each namespace.
+    """Return the objects that a grant needs, one item for each namespace.
 
     Raises ConnectorError if something is not allowed.
     """
     if not isinstance(spec.commands, CompiledSet) or not (rules := spec.commands.rules()):
-        raise ConnectorError(f"{spec.grant_ref} allows nothing on a Kubernetes cluster.", permanent=True)
+        raise ConnectorError(
+            f"The commands of {spec.grant_ref} are not for a Kubernetes cluster.", permanent=True
+        )
     if still := spec.commands.open_names():
         raise ConnectorError(f"{spec.grant_ref} has no value for {', '.join(still)}.", permanent=True)
     if why := spec.commands.off_limits({"accounts": api.parameters.accounts}):
@@ -188,8 +192,8 @@ def _wanted(spec: GrantSpec, api: Api) -> list[Wanted]:
     outside = [name or "the whole cluster" for name in rules if limit is not None and name not in limit]
     if outside:
         raise ConnectorError(
-            f"{spec.grant_ref} reaches {', '.join(outside)}, which {api.name} is not configured for: add "
-            "it to namespaces.",
+            f"{spec.grant_ref} reaches {', '.join(outside)}, which is outside the namespaces of "
+            f"{api.name}: add it to the cluster's `namespaces`.",
             permanent=True,
         )
     return [
@@ -201,7 +205,7 @@ def _wanted(spec: GrantSpec, api: Api) -> list[Wanted]:
 def _check_bound(api: Api, wanted: Wanted) -> None:
     """Delete the account if a revoke has removed its binding in the meantime.
 
-    A later revoke removes both itself.
+    A revoke that comes later removes both itself.
     """
     name = name_of(wanted.mark)
     status, _ = api.call("GET", path_of("rolebindings", wanted.namespace, name), also=(404,))
@@ -235,7 +239,7 @@ def _made(spec: GrantSpec, wanted: Sequence[Wanted]) -> dict[str, Json]:
 
 
 def _remembered(lease: LeaseSpec) -> list[Ask]:
-    """Return one permission of the account for each namespace, as ``provision`` stored them."""
+    """Return the permissions that ``provision`` stored, one of the account's for each namespace."""
     noted = lease.made.get("rights")
     if not isinstance(noted, list | tuple):
         return []
@@ -243,9 +247,9 @@ def _remembered(lease: LeaseSpec) -> list[Ask]:
 
 
 def _not_cut(lease: LeaseSpec, found: Found, api: Api) -> list[Json]:
-    """Return the connections that the end did not cut.
+    """Return the connections that remain open after the grant's end.
 
-    On a cluster reached through the gateway, the gateway cut everything that was open.
+    If the cluster is reached through the gateway, the gateway has cut all of them.
     """
     if api.parameters.direct:
         return [*(_streams(lease) or found.streams), NOT_CUT]

@@ -1,4 +1,4 @@
-"""The gateway's side of a guard: starts it, sends its heartbeats, and receives its result."""
+"""The gateway's side of a guard: start it, send its heartbeats, and receive its result."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Guard:
         self.pid = pid
 
     async def lost(self) -> None:
-        """Return once the guard's stream has closed, after which nothing watches the command."""
+        """Wait until the guard's stream has closed. After that, nothing watches the command."""
         await asyncio.shield(self._tasks[0])
 
     async def end(self, seconds: float = SWEEP_SECONDS) -> LeftInPod | None:
@@ -103,7 +103,7 @@ def _why(status: dict[str, object] | None, container: Container) -> str:
         f"Container {container.name} of {container.pod} can't be watched: its image needs sh, sleep and "
         "/proc."
     )
-    return f"{needs} Its output: {said}" if said else needs
+    return f"{needs} The guard's output: {said}" if said else needs
 
 
 @contextlib.asynccontextmanager
@@ -130,9 +130,10 @@ async def guarded(
 async def sweep_pod(
     session: aiohttp.ClientSession, server: Server, container: Container, mark: Mark
 ) -> LeftInPod | None:
-    """Terminate everything in a container that carries a mark, and return the result; None if there is none.
+    """Terminate everything in a container that carries a mark, and return the result; None if the guard sends
+    none.
 
-    Raises as ``guarded`` does.
+    Raises the same errors as ``guarded``.
     """
     async with guarded(session, server, container, mark, seconds=0) as guard:
         return await guard.end()

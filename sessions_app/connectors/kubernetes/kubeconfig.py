@@ -39,7 +39,7 @@ def exec_kubeconfig(
     Without ``ca`` (PEM), the system's authorities are trusted.
 
     ``name`` is the cluster's name. ``target`` selects a target if the grant has several. ``stint_url`` is the
-    URL of Stint's API; without it, the holder's STINT_URL applies. The holder's own API token is in
+    URL of Stint's API; if empty, the holder's STINT_URL applies. The holder's own API token is in
     STINT_TOKEN.
     """
     plugin = {

@@ -3,10 +3,10 @@ the result.
 
 Nothing in Kubernetes ends a process when its stream closes. So each command runs beside a guard, another exec
 in the same container that starts first. The gateway sends the guard a line every few seconds. The guard
-sweeps as soon as its input ends, a line requests it, no line has arrived for ``SILENT_SECONDS``, or its time
-is over. If the gateway is killed, the kubelet closes the guard's input immediately; if the network is down,
-the silence counts. The command's own input can't be used for this, because it belongs to the holder, who may
-close it or never read it.
+sweeps as soon as its input ends, a line requests a sweep, no line has arrived for ``SILENT_SECONDS``, or its
+time is over. If the gateway is killed, the kubelet closes the guard's input immediately; if the network is
+down, the lack of lines triggers the sweep. The command's own input can't be used for this, because it belongs
+to the holder, who may close it or never read it.
 
 The guard needs POSIX sh, sleep and /proc; it uses grep if that supports ``-z``. It finds processes by a mark
 in their environment, like the sweep of SSH targets, and with the same limits: a command can't drop its mark
@@ -24,14 +24,15 @@ from dataclasses import dataclass
 from sessions_app.connectors.marks import Mark
 
 SILENT_SECONDS = 15
-# How often the gateway sends a line. Two may be lost.
+# The interval of the gateway's lines, in seconds. Two lines may be lost.
 HEARTBEAT_SECONDS = 4.0
 HEARTBEAT, END = b"\n", b"end\n"
 
 # Hundredths of a second of a monotonic clock, without starting a program: proc_uptime(5) has two decimals.
 # With whole seconds, a deadline could be up to one second early.
 CLOCK = "clock() { read -r now rest </proc/uptime || return 1; now=${now%.*}${now#*.}; }; "
-# The facts in /proc about process $1. Its name may contain anything, including line breaks and brackets.
+# Read the facts in /proc about process $1, whose name may contain anything, including line breaks and
+# brackets.
 _LOOK = (
     'look() { stat=; while IFS= read -r part; do stat=$stat$part\\ ; done 2>/dev/null <"/proc/$1/stat"; '
     "case $stat in *') '*) ;; *) return 1 ;; esac; set -- ${stat##*\\) }; up=$2 tty=$5 memory=${21}; }; "
@@ -43,8 +44,8 @@ _HOLDS = (
     ' <"/proc/$1/environ" || return 2; case $text in "") return 2 ;; *"$entry"*) return 0 ;; esac; return'
     " 1; }; "
 )
-# Sets the processes whose environment can't be read, except those that were unreadable when the guard
-# started. A process without memory is dead, or a kernel thread.
+# Lists the processes whose environment can't be read, except those that were unreadable when the
+# guard started. A process without memory is dead, or a kernel thread.
 _BLIND = (
     'blind() { unread=; for at in /proc/[0-9]*; do pid=${at#/proc/}; { true <"$at/environ"; } 2>/dev/null ||'
     ' ! look "$pid" || case "$memory $before " in 0\\ *|*" $pid "*) ;; *) unread="$unread $pid" ;; esac;'
@@ -58,7 +59,8 @@ _SCAN = (
     ' /proc/[0-9]*; do pid=${at#/proc/}; case " $clean " in *" $pid "*) continue ;; esac; holds "$pid"; case'
     ' $? in 0) marked="$marked $pid" ;; 1) clean="$clean $pid" ;; esac; done; fi; blind; }; '
 )
-# Which process adopts orphans: process 1, or a subreaper above (PR_SET_CHILD_SUBREAPER(2const)).
+# Finds the process that adopts orphans: process 1, or a subreaper above the guard
+# (PR_SET_CHILD_SUBREAPER(2const)).
 _REAPERS = (
     "reaper=$(read -r own rest </proc/self/stat; { "
     'while look self && [ "$up" = "$own" ]; do :; done; echo "$up"; } &); '
@@ -101,7 +103,7 @@ _BEGIN = (
     'fast= before= known= unread=; STINT_SEEKER=$$ grep -qzxF -- "STINT_SEEKER=$$" /proc/self/environ'
     f" 2>/dev/null && fast=1; {_REAPERS}"
 )
-# Everything that a sweep needs. The mark is in `entry`.
+# The functions and variables of a sweep. The mark is in `entry`.
 SWEEPER = f"{CLOCK}{_LOOK}{_HOLDS}{_BLIND}{_SCAN}{_ORPHANS}{_STRAYS}{_HUNT}{_SWEEP}{_BEGIN}"
 # The input reader signals the guard, because a shell that reads can't wait for anything else.
 _READ = (
@@ -132,7 +134,7 @@ def hundredths(seconds: float) -> str:
 def guard_argv(mark: Mark, *, seconds: float) -> list[str]:
     """Return the argv of a guard for everything that carries a mark.
 
-    The guard sweeps after ``seconds`` at the latest; immediately if that is 0.
+    The guard sweeps after ``seconds`` at the latest, which can be 0.
 
     The guard prints ``ready PID`` as soon as it watches, and the result when it ends.
     """

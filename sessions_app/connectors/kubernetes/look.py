@@ -1,4 +1,7 @@
-"""Find what Stint created on a cluster, by name. Unlike a label, a name can't be removed from an object."""
+"""Find the objects that Stint created on a cluster, by name.
+
+Unlike a label, a name can't be removed from an object.
+"""
 
 from __future__ import annotations
 
@@ -50,13 +53,13 @@ class Found:
 
     @property
     def asks(self) -> list[Ask]:
-        """One permission of each role."""
+        """One permission of each role, to query the API server about."""
         asks = (ask_about(where, role.get("rules") or []) for where, role in self.roles.items())
         return [ask for ask in asks if ask is not None]
 
     @property
     def streams(self) -> list[str]:
-        """The permissions whose open connections a revoke can't cut."""
+        """The permissions that open connections which a revoke can't cut."""
         rules = [rule for role in self.roles.values() for rule in role.get("rules") or []]
         watched = {
             f"watch {one}"
@@ -103,7 +106,7 @@ def look_around(api: Api) -> list[Observed]:
 
 @dataclass
 class _Seen:
-    """What exists for one grant, and its faults."""
+    """The objects of one grant, and the faults found in them."""
 
     ref: str = ""
     account: bool = False

@@ -1,8 +1,8 @@
 """The objects of a grant on a cluster: one account, and a role and a binding for each namespace, all with the
 same name.
 
-Each grant has its own roles, even if other grants have the same rules. Sharing would save no call, and would
-require a reference count, which a crash could corrupt.
+Each grant has its own roles, even if other grants have the same rules. Shared roles would save no API call,
+and would need a reference count, which a crash could corrupt.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def mark_in(name: str) -> str:
 
 
 def user_of(accounts: str, mark: str) -> str:
-    """Return the user name that the API server gives to a grant's account in the namespace of grants'
+    """Return the API server's user name for a grant's account, given the namespace of such
     accounts.
     """
     return f"{_USER}:{accounts}:{name_of(mark)}"
@@ -53,7 +53,7 @@ def group_of(accounts: str) -> str:
 
 
 def mark_of_user(accounts: str, user: str) -> str:
-    """Return the mark of the grant that a user is the account of; empty for any other user."""
+    """Return the mark of the grant whose account a user is; empty for any other user."""
     mark = mark_in(user.rpartition(":")[2])
     return mark if mark and user == user_of(accounts, mark) else ""
 
@@ -71,7 +71,7 @@ class Wanted:
 
     @property
     def metadata(self) -> Data:
-        """The name, the labels that identify it, and the holder."""
+        """The object's metadata: its name, the labels that identify it, and the holder."""
         labels = {MANAGED: MARK, MARK_LABEL: self.mark, GRANT_LABEL: self.grant_ref}
         return {"name": name_of(self.mark), "labels": labels, "annotations": {f"{MARK}/holder": self.holder}}
 
@@ -90,7 +90,7 @@ class Wanted:
         return self._rbac("Role" if self.namespace else "ClusterRole", {"rules": rules})
 
     def binding(self) -> Data:
-        """Return the binding of that role to this account only."""
+        """Return the binding of that role to the grant's account only."""
         kind = "Role" if self.namespace else "ClusterRole"
         subject = {"kind": "ServiceAccount", "name": name_of(self.mark), "namespace": self.accounts}
         reference = {"apiGroup": GROUP, "kind": kind, "name": name_of(self.mark)}
@@ -103,7 +103,7 @@ class Wanted:
 
 
 def content_of(made: Data) -> Data:
-    """Return the content of a role or a binding in canonical form, because the API server fills in optional
+    """Return the content of a role or a binding in canonical form. The API server fills in optional
     fields.
     """
     if "roleRef" in made:
@@ -176,7 +176,7 @@ class Ask:
 
 
 def ask_about(namespace: str, rules: Sequence[Data]) -> Ask | None:
-    """Return the first permission of a role's first complete rule; None if there is none."""
+    """Return the first permission of a role's first complete rule; None if no rule is complete."""
     for rule in rules:
         verbs, groups, resources = rule.get("verbs"), rule.get("apiGroups"), rule.get("resources")
         if verbs and groups and resources:

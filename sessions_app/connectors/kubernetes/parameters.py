@@ -1,4 +1,4 @@
-"""How Stint logs in to a Kubernetes cluster."""
+"""Connection parameters of a Kubernetes cluster."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class KubernetesParameters(ConnectionParameters):
         description="Namespaces that grants may reach. Default: all that the cluster allows Stint to grant",
     )
     server_name: str = Field(
-        default="", description="Name in the API server's certificate, if not the address"
+        default="", description="Name in the API server's certificate, if different from the address"
     )
-    audience: str = Field(default="", description="Audience of the tokens, if not the API server's default")
+    audience: str = Field(default="", description="Audience of the tokens. Default: the API server's")
 
     direct: bool = Field(
         default=False,
@@ -38,8 +38,8 @@ class KubernetesParameters(ConnectionParameters):
     webhook_key: SecretStr | None = Field(
         default=None,
         description=(
-            "Key with which the API servers of a cluster with direct authenticate to Stint's authorization "
-            "webhook; at least 32 random characters"
+            "Key with which API servers authenticate to Stint's authorization webhook, for clusters with "
+            "`direct`; at least 32 random characters"
         ),
     )
 
@@ -67,8 +67,5 @@ class KubernetesParameters(ConnectionParameters):
     @model_validator(mode="after")
     def _together(self) -> Self:
         if self.webhook_key is not None and not self.direct:
-            raise ValueError(
-                "webhook_key is only used with direct: true. Remove it, or let holders reach the cluster "
-                "directly"
-            )
+            raise ValueError("webhook_key is only used with direct: true. Remove it, or set direct: true")
         return self

@@ -3,9 +3,9 @@
 
     STINT_URL=https://stint.example STINT_TOKEN=… stint-kube-credential GR-7F3K [TARGET]
 
-This single file needs only Python's standard library. STINT_TOKEN_FILE may name a file that contains the
-token. STINT_CA_FILE may name one with the CA of Stint's certificate. Nothing is written to disk: kubectl
-keeps the answer in memory.
+This single file needs only Python's standard library. STINT_TOKEN_FILE can name a file that contains the
+token. STINT_CA_FILE can name a file with the CA of Stint's certificate. Nothing is written to disk: kubectl
+keeps the credential in memory.
 
 Source: https://kubernetes.io/docs/reference/config-api/client-authentication.v1/
 """
@@ -38,7 +38,7 @@ class CannotAsk(Exception):
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, *args: Any, **kwargs: Any) -> None:
-        """Follow no redirect, because it could send the token to another host."""
+        """Follow no redirect: it could send the token to another host."""
 
 
 def exec_credential(answer: Mapping[str, Any]) -> dict[str, Any]:
@@ -58,7 +58,7 @@ def exec_credential(answer: Mapping[str, Any]) -> dict[str, Any]:
 def ask(ref: str, target: str | None, env: Mapping[str, str]) -> dict[str, Any]:
     """Request a grant's credential from the API at STINT_URL.
 
-    ``target`` selects one if the grant has several. Raises CannotAsk.
+    ``target`` selects a target if the grant has several. Raises CannotAsk.
     """
     if not _REF.fullmatch(ref):
         raise CannotAsk(f"{ref[:40]!r} is not a grant reference, such as GR-7F3K.")

@@ -14,7 +14,7 @@ from sessions_app.connectors.kubernetes.api import Api, Data
 from sessions_app.connectors.kubernetes.objects import Ask, name_of, path_of, user_of
 from sessions_app.connectors.kubernetes.parameters import KubernetesParameters
 
-# API servers issue no token for a shorter time.
+# The shortest validity of a token that API servers issue, in seconds.
 LEAST_SECONDS = 600
 # API servers cache a valid token for ten seconds. Authorizers notice a deletion within a third of a second.
 CACHE_SECONDS = 12.0
@@ -43,12 +43,12 @@ def request_token(api: Api, name: str, seconds: int, also: tuple[int, ...] = ())
 
 
 def ask_all(api: Api, mark: str, asks: Iterable[Ask], *, patience: float = PATIENCE) -> dict[Ask, bool]:
-    """Return whether a grant's account may do each of these.
+    """Return whether a grant's account has each of these permissions.
 
     A positive answer is queried again for up to ``patience`` seconds.
 
-    Only the account's own name is queried, because what every account of the cluster may do is not part of
-    the grant. Without its groups, an API server that consults Stint first gets no opinion, so its other
+    Only the account's own name is queried, because permissions of every account in the cluster are not part
+    of the grant. Without its groups, an API server that consults Stint first gets no opinion, so its other
     authorizers decide.
     """
     user = user_of(api.parameters.accounts, mark)
@@ -72,8 +72,7 @@ def _may(api: Api, user: str, ask: Ask) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Canary:
-    """A token of the account, requested just before the account is deleted, to test afterward that it is
-    refused.
+    """A token that is requested just before the account is deleted, to test afterward that it is refused.
 
     Empty if the account was already gone.
 
@@ -92,7 +91,7 @@ class Canary:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Whether tokens are refused, with a description for the receipt."""
+    """The result of the test that tokens are refused, with a description for the receipt."""
 
     good: bool
     words: str

@@ -1,7 +1,7 @@
 """Programs in containers, from an event loop: exec over a WebSocket to an API server.
 
 Source: k8s.io/apimachinery `pkg/util/remotecommand` (v4 and v5.channel.k8s.io): the first byte of each binary
-message is its channel; v5 adds 255 and the number of a channel that ends.
+message is its channel; in v5, the byte 255 and a channel's number end that channel.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Container:
     name: str
 
     def path(self, argv: Sequence[str], *, stdin: bool) -> str:
-        """Return the path and query of an exec: each word is a parameter, in order."""
+        """Return the path and query of an exec. Each word of the command is a parameter, in order."""
         query = [
             ("container", self.name),
             ("stdout", "true"),
@@ -93,7 +93,7 @@ class Exec:
 
 
 def status_of(data: bytes) -> dict[str, Any] | None:
-    """Parse the Status that the error channel carries; None for anything else."""
+    """Parse the Status from the error channel; return None for anything else."""
     try:
         found = json.loads(data)
     except ValueError:
@@ -102,7 +102,9 @@ def status_of(data: bytes) -> dict[str, Any] | None:
 
 
 def exit_code(status: dict[str, Any] | None) -> int | None:
-    """Return the exit status in a Status: 0 for success, otherwise from its causes; None if there is none."""
+    """Return the exit status in a Status: 0 for success, otherwise from its causes; None if it has no exit
+    status.
+    """
     if not status:
         return None
     if status.get("status") == "Success":
@@ -128,9 +130,9 @@ async def exec_in(
     *,
     stdin: bool = False,
 ) -> AsyncIterator[Exec]:
-    """Run a program in a container. Leaving the context closes the stream, which does not end the program.
+    """Run a program in a container. Leaving the context closes the stream, but does not end the program.
 
-    Raises ConnectorError if the API server is away or refuses.
+    Raises ConnectorError if the API server does not respond or refuses.
     """
     try:
         async with asyncio.timeout(CONNECT_SECONDS):

@@ -2,9 +2,9 @@
 than it needs.
 
 An API server lets no one grant permissions that they do not have themselves, except with `escalate` and
-`bind`. These amount to all permissions on the cluster, and Stint has neither. Instead, Stint's account has a
-ceiling: the union of what its command sets can grant. So the cluster itself refuses everything above the
-ceiling, even to someone who stole Stint's token.
+`bind`. Stint has neither verb, because they amount to all permissions on the cluster. Instead, Stint's
+account has a ceiling: the union of what its command sets can grant. So the cluster itself refuses everything
+above the ceiling, even to someone who stole Stint's token.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def ceiling(
     any one namespace).
 
     ``sets`` are compiled without values. An open name means any name. An open namespace means each of
-    ``namespaces``, or any namespace if that is empty.
+    ``namespaces``, or any namespace if ``namespaces`` is empty.
     """
     found: dict[str, dict[PolicyRule, None]] = {}
     for one in sets:

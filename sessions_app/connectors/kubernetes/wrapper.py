@@ -1,10 +1,10 @@
-"""The command that the gateway actually runs in a container: the approved words, under a shell that
-terminates them.
+"""The command that the gateway actually runs in a container: a shell that runs the approved words,
+and terminates them when their time is over.
 
 The shell starts the command with its marks, in the foreground, so that input, output and exit status are
 those of the command. Beside it, a watcher checks the container's clock and this command's guard
 (`left_in_pods.py`) every second. When the time is over or the guard is gone, the watcher terminates
-everything with the command's mark. The two back each other up: killing one leaves the other.
+everything with the command's mark. Guard and watcher back each other up: if one is killed, the other remains.
 
 The wrapper needs POSIX sh, sleep and /proc in the image.
 """
@@ -29,7 +29,7 @@ _WATCH = (
 # On a terminal, Ctrl-C and Ctrl-\\ also reach the shell. The program handles them, and they have no effect
 # here.
 _HEED = "trap : INT QUIT; "
-# `exec` runs the program and no builtin of the same name. The shell's own message about a command that a
+# `exec` runs the program, not a builtin with the same name. The shell's own message about a command that a
 # signal ended is discarded. The guard is checked at the last moment, because a finished sweep finds nothing
 # more.
 _RUN = (

@@ -35,7 +35,7 @@ def check_place(place: TargetSpec, budget: Budget) -> list[CheckStep]:
                 "login",
                 ok=False,
                 detail=error.message.removesuffix(" Open the cluster and run Check for details."),
-                fix=f"Check the address, the TLS settings and the password of the connection. {fix}",
+                fix=f"Check the connection's address, TLS settings and password. {fix}",
             )
         )
     return steps
@@ -50,7 +50,7 @@ def _version(server: Server, fix: str) -> CheckStep:
             "server",
             ok=False,
             detail=f"the server is MySQL or a relative, version {said}",
-            fix="Stint supports MariaDB only, whose events can end a grant's sessions.",
+            fix="Stint supports MariaDB only, because its events can end a grant's sessions.",
         )
     if number < OLDEST:
         wanted = ".".join(map(str, OLDEST))
@@ -96,11 +96,11 @@ def _schema(server: Server, fix: str) -> CheckStep:
 def _scheduler(server: Server, fix: str) -> CheckStep:
     del fix
     if str(server.value("SELECT @@event_scheduler")) == "ON":
-        return CheckStep("deadline", ok=True, detail="the server ends each grant by its own clock")
+        return CheckStep("deadline", ok=True, detail="the server itself ends each grant, by its own clock")
     return CheckStep(
         "deadline",
         ok=False,
-        detail="the event scheduler is off, so the server doesn't end grants by itself",
+        detail="the event scheduler is off, so the server doesn't end grants on its own",
         fix="SET GLOBAL event_scheduler = ON; and set event_scheduler=ON in the server's configuration.",
     )
 
@@ -119,11 +119,11 @@ def _clock(server: Server, fix: str) -> CheckStep:
 
 
 def _everyone(server: Server, fix: str) -> CheckStep:
-    """Check for privileges that every account has, and so also the accounts of grants."""
+    """Check for privileges that every account has, including the accounts of grants."""
     del fix
     rows = server.rows("SELECT DISTINCT User, Db FROM mysql.db WHERE User IN ('', 'PUBLIC')")
     if not rows:
-        return CheckStep("everyone", ok=True, detail="no privileges on databases for every account")
+        return CheckStep("everyone", ok=True, detail="no database privileges that every account has")
     named = ", ".join(sorted({db for _, db in rows}))
     return CheckStep(
         "everyone",
@@ -163,17 +163,17 @@ def check_sets(place: TargetSpec, sets: Sequence[answers.CompiledSet], budget: B
 def _set_step(server: Server, one: CompiledSet) -> CheckStep:
     missing = [privilege for privilege in _complete(one) if not _exists(server, privilege)]
     if not missing:
-        return CheckStep(one.name, ok=True, detail="its tables and routines are visible to Stint")
+        return CheckStep(one.name, ok=True, detail="Stint can see its tables and routines")
     return CheckStep(
         one.name,
         ok=False,
-        detail=f"not found, or Stint can't grant it: {', '.join(map(str, missing))}",
+        detail=f"not found, or Stint can't grant privileges on it: {', '.join(map(str, missing))}",
         fix=" ".join(grant_option(server.parameters.user, privilege) for privilege in missing),
     )
 
 
 def _complete(one: CompiledSet) -> Iterator[Privilege]:
-    """Yield the privileges with complete names; those with parameters are checked when a grant starts."""
+    """Yield the privileges with complete names; names with parameters are checked when a grant starts."""
     found: Iterable[Privilege] = (
         privilege
         for command in one.commands

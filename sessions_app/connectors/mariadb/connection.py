@@ -28,7 +28,7 @@ STATEMENT_SECONDS = 10
 LOCK_SECONDS = 4
 # MariaDB's ER_ACCOUNT_HAS_BEEN_LOCKED, which the library doesn't name.
 _ACCOUNT_IS_LOCKED = 4151
-# Errors that a retry can't solve: wrong password, missing privileges or objects, no TLS.
+# Errors that a retry can't solve: a wrong password, missing privileges or objects, no TLS.
 _PERMANENT = frozenset(
     (
         ER.ACCESS_DENIED_ERROR,

@@ -43,7 +43,7 @@ class MariaDBConnector:
         return revoke.revoke(lease, Budget())
 
     def expire(self, lease: LeaseSpec) -> int:
-        """Kill the grant's sessions if its time is over by the server's own row and clock."""
+        """Kill the grant's sessions if the grant has expired according to the server's own row and clock."""
         return revoke.expire(lease, Budget())
 
     def verify(self, lease: LeaseSpec) -> Evidence:
@@ -51,12 +51,12 @@ class MariaDBConnector:
         return revoke.verify(lease, Budget())
 
     def observe(self, place: TargetSpec) -> list[Observed]:
-        """Return every grant of which something is on the server, of any cluster."""
+        """Return every grant, of any cluster, that has objects on the server."""
         with connected(place, Budget()) as server:
             return facts.observed(server)
 
     def check(self, place: TargetSpec) -> list[CheckStep]:
-        """Report what is missing for Stint, with the SQL that fixes it."""
+        """Report what Stint lacks on the server, with the SQL that fixes it."""
         return check_place(place, Budget())
 
     def check_commands(self, place: TargetSpec, sets: Sequence[answers.CompiledSet]) -> list[CheckStep]:
@@ -104,7 +104,7 @@ def credential(spec: GrantSpec, user: str, password: str) -> Credential:
 
 
 def _client(spec: GrantSpec, parameters: MariaDBParameters, user: str) -> list[str]:
-    """Return the command line of the client, which asks for the password."""
+    """Return the client's command line. The client prompts for the password."""
     target = spec.place.target
     words = ["mariadb", f"--host={target.address}", f"--port={target.port}", f"--user={user}", "--password"]
     if parameters.tls == "verify-full":

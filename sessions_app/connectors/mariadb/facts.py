@@ -1,4 +1,4 @@
-"""What a server's grant tables contain about the accounts of grants. Read-only.
+"""Facts from a server's grant tables about the accounts of grants. Read-only.
 
 Sources: MariaDB's mysql.user, tables_priv, columns_priv, procs_priv, db, roles_mapping and proxies_priv.
 """
@@ -89,10 +89,10 @@ class StoredGrant:
 
 
 def accounts(server: Server, user: str | None = None) -> dict[str, AccountFacts]:
-    """Return the accounts of grants by user name, or only one. Raises ConnectorError."""
+    """Return the accounts of grants by user name, or only the account of one grant. Raises ConnectorError."""
     condition, value = ("= %s", user) if user else ("REGEXP %s", PATTERN)
     wide = ", ".join(GLOBAL_COLUMNS)
-    # The texts are constants of this module.
+    # All SQL is from constants of this module.
     users = server.rows(f"SELECT User, Host, {wide} FROM mysql.user WHERE User {condition}", (value,))  # noqa: S608
     found = {name: _Reading() for name, *_ in users}
     for name, host, *flags in users:
@@ -110,7 +110,7 @@ def accounts(server: Server, user: str | None = None) -> dict[str, AccountFacts]
 
 
 class _Reading:
-    """The rows about one account."""
+    """Collects the rows about one account."""
 
     def __init__(self) -> None:
         self.exists = False
@@ -138,7 +138,7 @@ class _Reading:
                 self.extra.append(f"{word} ON {'.'.join(names)}")
 
     def facts(self) -> AccountFacts:
-        """Return the facts that were read."""
+        """Return the facts from the collected rows."""
         return AccountFacts(
             self.exists, frozenset(self.privileges), tuple(sorted(self.extra)), tuple(sorted(self.roles))
         )
@@ -154,7 +154,7 @@ def _object_of(source: str, row: list[str]) -> tuple[ObjectKind, tuple[str, ...]
 
 
 def stored_grants(server: Server, mark: str | None = None) -> dict[str, StoredGrant]:
-    """Return Stint's own rows by mark, or only one. Raises ConnectorError."""
+    """Return Stint's own rows by mark, or only the row of one grant. Raises ConnectorError."""
     text = f"SELECT mark, grant_ref, expires_at, privileges FROM {TABLE}"  # noqa: S608 - a constant
     rows = server.rows(f"{text} WHERE mark = %s", (mark,)) if mark else server.rows(text)
     return {
@@ -183,7 +183,7 @@ def prepared(server: Server) -> list[str]:
 
 
 def left_of(server: Server, lease: LeaseSpec) -> dict[str, Json]:
-    """Count what remains of a grant, by kind; the prepared transactions by their ids."""
+    """Count the remaining objects of a grant, by kind. ``prepared`` are the ids of prepared transactions."""
     names = GrantNames(lease.mark)
     found = accounts(server, names.user).get(names.user)
     return {
@@ -204,7 +204,7 @@ def _appeared(server: Server, lease: LeaseSpec) -> list[Json]:
 
 
 def observed(server: Server) -> list[Observed]:
-    """Return every grant of which something is on the server. Raises ConnectorError."""
+    """Return every grant that has objects on the server. Raises ConnectorError."""
     found, stored, scheduled = accounts(server), stored_grants(server), events(server)
     now = server.value("SELECT UTC_TIMESTAMP(6)").replace(tzinfo=dt.UTC)
     marks = {mark for user in found if (mark := mark_of(user))} | stored.keys()

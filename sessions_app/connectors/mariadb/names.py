@@ -1,4 +1,4 @@
-"""The names of what Stint creates on a server for a grant, and quoting.
+"""Names of the objects that Stint creates on a server for a grant, and quoting.
 
 The holder logs in as ``stint_<mark>`` from any host. The schema ``stint`` has a table with one row for each
 grant, and for each grant an event that ends it.
@@ -15,7 +15,7 @@ from sessions_app.connectors.base import MARK
 SCHEMA = "stint"
 TABLE = f"{SCHEMA}.grants"
 _ACCOUNT = re.compile(MARK + r"_([0-9a-f]{32})")
-# The same for REGEXP.
+# The same pattern, for REGEXP.
 PATTERN = f"^{MARK}_[0-9a-f]{{32}}$"
 _MARK = re.compile(r"[0-9a-f]{32}")
 

@@ -39,7 +39,7 @@ class MariaDBParameters(ConnectionParameters):
         default="verify-full",
         description=(
             "verify-full checks the server's certificate and name. require only encrypts, and disable"
-            " doesn't. Use the latter two only on a trusted network"
+            " doesn't encrypt. Use require and disable only on a trusted network"
         ),
     )
     ca: str = Field(
@@ -53,8 +53,9 @@ class MariaDBParameters(ConnectionParameters):
     xa_by_others: bool = Field(
         default=False,
         description=(
-            "Other applications use XA transactions. Stint then doesn't report prepared transactions that"
-            " appeared during a grant, because the server doesn't record whose they are"
+            "Whether other applications use XA transactions. Stint then doesn't report prepared "
+            "transactions that"
+            " appeared during a grant, because the server doesn't record who prepared them"
         ),
     )
 

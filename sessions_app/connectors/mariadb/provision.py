@@ -94,7 +94,7 @@ def _wanted(server: Server, spec: GrantSpec) -> frozenset[Privilege]:
 
 
 def _as_stored(server: Server, wanted: Iterable[Privilege]) -> Iterable[Privilege]:
-    """Return privileges with names as the server stores them, because some servers store table names in
+    """Return privileges with names as the server stores them: some servers store table names in
     lowercase.
     """
     if not server.value("SELECT @@lower_case_table_names"):
@@ -110,7 +110,7 @@ def _refuse_expired(server: Server, spec: GrantSpec) -> None:
 
 
 def _give(server: Server, names: GrantNames, wanted: frozenset[Privilege]) -> None:
-    """Give the account exactly these privileges, and check the result."""
+    """Give the account exactly these privileges, and verify the result."""
     found = facts.accounts(server, names.user)[names.user]
     for role in found.roles:
         server.run(f"REVOKE {identifier(role)} FROM {names.account}")
@@ -146,7 +146,10 @@ def grant_option(user: str, one: Privilege) -> str:
 
 
 def _unlock(server: Server, spec: GrantSpec, names: GrantNames, budget: Budget) -> None:
-    """Unlock the account, and lock it again if the deadline passed meanwhile, after the event had run."""
+    """Unlock the account.
+
+    If the deadline passed just before, and the event has already run, lock it again.
+    """
     parameters = server.parameters
     require = "NONE" if parameters.tls == "disable" else "SSL"
     server.run(

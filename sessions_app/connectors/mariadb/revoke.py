@@ -1,8 +1,8 @@
 """Remove the account of a grant, in an order that leaves no gap.
 
-First, new logins are refused. Then sessions are killed until there are none, and the account is dropped with
-its privileges, because a lock alone doesn't end sessions and removing privileges alone doesn't refuse logins.
-Finally, everything is read back.
+First, new logins are refused. Then sessions are killed until none is left, and the account is dropped with
+its privileges. A lock alone doesn't end sessions, and removing privileges alone doesn't refuse logins.
+Finally, the state of the server is read to confirm the removal.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from sessions_app.connectors.mariadb import facts
 from sessions_app.connectors.mariadb.connection import Budget, Server, connected
 from sessions_app.connectors.mariadb.names import TABLE, GrantNames, moment_text
 
-# Seconds between two checks of the sessions, and how long they may take to end.
+# Seconds between two checks of the sessions, and the maximum number of seconds that the sessions may take to
+# end.
 PAUSE, PATIENCE = 0.05, 15.0
 
 
@@ -37,7 +38,7 @@ def verify(lease: LeaseSpec, budget: Budget) -> Evidence:
 
 
 def expire(lease: LeaseSpec, budget: Budget) -> int:
-    """Lock the account and kill its sessions if the server's own row says that its time is over.
+    """Lock the account and kill its sessions if the server's own row says that the grant has expired.
 
     The server's event does the same, unless the event scheduler is off. Return the number of sessions. Raises
     ConnectorError.
@@ -92,7 +93,8 @@ def _evidence(left: dict[str, Json], about: dict[str, Json]) -> Evidence:
         detail=detail,
         left=(
             "Prepared transactions appeared during the grant and keep their locks. If no other application "
-            f"prepared them, an administrator must run: {fixes} If others use XA, set xa_by_others."
+            f"prepared them, an administrator must run: {fixes} If other applications use XA, set "
+            "xa_by_others."
         ),
     )
 

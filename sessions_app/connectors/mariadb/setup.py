@@ -30,7 +30,10 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON stint.grants TO {account};
 GRANT EVENT ON stint.* TO {account};
 SET GLOBAL event_scheduler = ON; -- and event_scheduler=ON in the server's configuration
 """
-_PRIVILEGES = "-- What the command sets grant. Run it again after a command set allows more.\n{lines}\n"
+_PRIVILEGES = (
+    "-- The privileges that the command sets grant. Run this again after a command set allows "
+    "more.\n{lines}\n"
+)
 _LAST = """\
 -- Finally, set its password, at least 32 random characters:
 -- ALTER USER {account} IDENTIFIED BY '…' {require} ACCOUNT UNLOCK;
@@ -40,7 +43,7 @@ _LAST = """\
 def target_setup(*, user: str, privileges: Sequence[Privilege] = (), encrypted: bool = True) -> str:
     """Return the SQL that creates Stint's account, and lets it grant the privileges.
 
-    ``encrypted``: the account must use TLS.
+    ``encrypted`` means that the account must use TLS.
     """
     account = f"'{user}'@'%'"
     tables = "\n".join(f"GRANT SELECT ON mysql.{name} TO {account};" for name in READ_TABLES)

@@ -2,8 +2,8 @@
 
 Nothing is created on a server. Only Stint's gateway has a credential for the server, and Stint decides at
 each call what a token allows. Before access starts, the definitions of the grant's tools are read and stored
-as digests, so that a tool that changes later is not called. At the target, the connector can verify only
-whether the server accepts requests without a token.
+as digests, so that a tool that changes later is not called. When a grant ends, the connector can only
+verify whether the server accepts requests without a token.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class MCPConnector:
     def provision(self, spec: GrantSpec) -> LeaseSpec:
         """Read the definitions of the grant's tools and return their digests.
 
-        Digests from an earlier call are kept, because reading again must not change what was approved.
+        Digests from an earlier call are kept, because a second read must not change the approved definitions.
         """
         if not isinstance(spec.commands, CompiledSet):
             raise ConnectorError("The grant's commands are not for MCP.", permanent=True)
@@ -65,7 +65,7 @@ class MCPConnector:
     def verify(self, lease: LeaseSpec) -> Evidence:
         """Report whether the server accepts requests without Stint's token.
 
-        A server never has anything of a grant.
+        A server never stores anything for a grant.
         """
         asked_at = dt.datetime.now(dt.UTC).isoformat()
         status = _run(lease.place, _stranger)
@@ -128,13 +128,13 @@ class MCPConnector:
         ]
 
     def check_commands(self, place: TargetSpec, sets: Sequence[answers.CompiledSet]) -> list[CheckStep]:
-        """Report which tools of the command sets are missing, because a call to one would fail, and what
-        their definitions suggest that the sets do not say.
+        """Report which tools of the command sets are missing on the server, and which risks the tools'
+        definitions suggest that the sets do not declare.
         """
         try:
             there = _run(place, _definitions)
         except ConnectorError:
-            return []  # `check` reports it
+            return []  # `check` reports this error
         return [step for one in sets if isinstance(one, CompiledSet) for step in _compared(one, there)]
 
 
@@ -198,7 +198,7 @@ async def _about(place: TargetSpec) -> tuple[str, int]:
 
 
 async def _stranger(place: TargetSpec) -> int:
-    """Return the status of the response to a request without a token."""
+    """Return the status code of the response to a request without a token."""
     return await status_for_strangers(place)
 
 

@@ -1,4 +1,4 @@
-"""Communicates with an MCP server in the protocol era that the server supports."""
+"""Communicate with an MCP server in the protocol era that the server supports."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ACCEPT = {"Accept": "application/json, text/event-stream", "Content-Type": "app
 
 
 class SessionLost(ConnectorError):
-    """The server no longer recognizes the session of the older era. A new conversation has to begin."""
+    """The server no longer recognizes a session of the older era, so a new conversation has to begin."""
 
 
 class Conversation:
@@ -115,8 +115,8 @@ class Conversation:
         await self._send(told)
 
     async def decline(self, asked: Message) -> None:
-        """Decline a request from the server, because it is not forwarded to the client. Raises
-        ConnectorError.
+        """Decline a request from the server, because such requests are not forwarded to the
+        client. Raises ConnectorError.
         """
         error = {
             "code": wire.METHOD_NOT_FOUND,
@@ -133,7 +133,7 @@ class Conversation:
                 pass
 
     async def tools(self) -> dict[str, Message]:
-        """Return every tool by name, as the server describes it.
+        """Return the server's description of every tool, by name.
 
         Raises ConnectorError, including for a duplicate name.
         """
@@ -219,7 +219,7 @@ class Conversation:
     def _check(self, answer: Message, number: int) -> None:
         # The response to an unreadable request has no id.
         if answer.get("id") not in (number, None) or ("result" in answer) == ("error" in answer):
-            raise self._error("responded with a different id than the request's")
+            raise self._error("responded with an id that is not the request's")
 
     def _check_said(self, message: Message) -> None:
         if not isinstance(message["method"], str):
@@ -241,7 +241,7 @@ class Conversation:
 
 
 class _NotSpoken(ConnectorError):
-    """A response in HTTP, but not in MCP."""
+    """A valid HTTP response that is not an MCP message."""
 
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message)
@@ -255,4 +255,4 @@ def _texts(value: Any) -> list[str]:
 def _said(answer: Message) -> str:
     error = answer.get("error")
     said = error.get("message") if isinstance(error, dict) else None
-    return str(said)[:200] if said else "it did not return a list"
+    return str(said)[:200] if said else "the server did not return a list"

@@ -19,7 +19,9 @@ class MCPParameters(ConnectionParameters):
         default=None, description="Stint's bearer token, if the server requires one"
     )
     host: str = Field(
-        default="", max_length=253, description="Host name for TLS and Host, if not the address"
+        default="",
+        max_length=253,
+        description="Host name for TLS and the Host header, if different from the address",
     )
     tls: bool = Field(default=True, description="Whether the server uses TLS")
     ca: str = Field(
@@ -37,7 +39,7 @@ class MCPParameters(ConnectionParameters):
 
 
 def parameters_of(place: TargetSpec) -> MCPParameters:
-    """Return the connection parameters of a server. Raises ConnectorError for a place of another kind."""
+    """Return the connection parameters of a server. Raises ConnectorError for a target of another kind."""
     if not isinstance(place.parameters, MCPParameters):
         raise ConnectorError(
             f"The connection to {place.target.name} is not configured. Save the cluster's connection again.",

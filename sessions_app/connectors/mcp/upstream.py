@@ -1,4 +1,4 @@
-"""HTTP/1.1 to one MCP server, from an event loop.
+"""HTTP/1.1 requests to one MCP server, from an event loop.
 
 Each request has its own connection, so canceling the request also ends it at the server.
 
@@ -77,7 +77,7 @@ class Answer:
         self.headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in event.headers}
 
     async def pieces(self) -> AsyncIterator[bytes]:
-        """Yield the body as it arrives. Raises ConnectorError."""
+        """Yield chunks of the body as they arrive. Raises ConnectorError."""
         while True:
             event = await self._event()
             if isinstance(event, h11.Data):

@@ -38,7 +38,7 @@ _TOLD = ("name", "title", "description", "inputSchema", "outputSchema", "annotat
 
 
 class BadMessage(ValueError):
-    """Not a message of the protocol. The text gives the reason."""
+    """A text that is not a message of the protocol. The exception's text gives the reason."""
 
 
 def message_of(data: bytes | str) -> Message:
@@ -71,7 +71,7 @@ def dump(message: Mapping[str, Any]) -> bytes:
 def digest_of(tool: Mapping[str, Any]) -> str:
     """Return the SHA-256, in hex, of the parts of a tool's definition that a model and its host receive.
 
-    These parts run from the tool's name to its read-only hint. Equal definitions have equal digests.
+    These include the tool's name, description, schemas and annotations. Equal definitions have equal digests.
     """
     told = {key: tool.get(key) for key in _TOLD}
     text = json.dumps(told, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
@@ -112,7 +112,9 @@ def parameter_headers(schema: Any, arguments: Mapping[str, Any]) -> dict[str, st
 
 
 def mirrored(schema: Any, arguments: Mapping[str, Any]) -> dict[str, str | int | None]:
-    """Return the argument for each header that a tool's schema requests; None if there must be no header."""
+    """Return the argument for each header that a tool's schema requests; None if the header must be
+    absent.
+    """
     found: dict[str, str | int | None] = {}
     for path, token in _annotated(schema, ()):
         value: Any = arguments

@@ -1,5 +1,5 @@
-"""Privileges on objects that roles own or are named in, and the privileges that these roles granted to
-others.
+"""Privileges on objects that roles own or that name the roles, and the privileges that these roles
+granted to others.
 
 pg_shdepend, shared by all databases, lists such objects. Sources: PostgreSQL's pg_shdepend, aclexplode,
 GRANT.
@@ -31,11 +31,11 @@ _WORDS = {
     "server": "FOREIGN SERVER",
     "parameter acl": "PARAMETER",
 }
-# The objects that one of the roles owns or is named in, with their privileges. Objects that all databases
-# share are listed in only one database. For owned tables, all columns are read, because a grant on a column
-# is not recorded under the owner. By default, everyone can execute a function: these privileges are not
-# stored, and are read as if they were. ``like`` filters the kinds that can be very numerous, by the text of
-# their privileges.
+# The objects that one of the roles owns, or whose privileges name it, with these privileges. Objects that all
+# databases share are listed in only one database. For owned tables, all columns are read, because a grant on
+# a column is not recorded under the table's owner. By default, everyone can execute a function: these
+# privileges are not stored, and are read as if they were. ``like`` filters the kinds of objects that can be
+# very numerous, by the text of their privileges.
 _MINE: LiteralString = """
 SELECT classid, objid, objsubid, refobjid, deptype FROM pg_shdepend
     WHERE refclassid = 'pg_authid'::regclass AND refobjid = ANY (%(oids)s)
@@ -143,7 +143,7 @@ class Given:
 
     @property
     def text(self) -> str:
-        """What was granted, as text."""
+        """A description of the grant."""
         return f"{self.giver} granted {self.privileges} on {self.type} {self.identity} to {self.grantee}"
 
     @property
@@ -165,8 +165,8 @@ def grant_word(type_: str) -> str:
 
 
 def asking(there: Server, oids: Sequence[int]) -> dict[str, Any]:
-    """Return the values for `ACLS` in a database, such that objects shared by all databases are listed only
-    once.
+    """Return the values for `ACLS` in a database. They make sure that objects shared by all databases are
+    listed only once.
     """
     return {"oids": list(oids), "shared": there.connection.info.dbname == parameters_of(there.place).database}
 
@@ -174,7 +174,7 @@ def asking(there: Server, oids: Sequence[int]) -> dict[str, Any]:
 def given_by(names: Collection[str]) -> list[str]:
     """Return LIKE patterns for the text of privileges that one of the roles granted.
 
-    The patterns may match other privileges too.
+    The patterns may also match other privileges.
     """
     plain = [name.replace("_", r"\_") for name in names if _PLAIN.fullmatch(name)]
     return [f"%/{name}%" for name in plain] if len(plain) == len(names) else ["%"]
@@ -186,7 +186,7 @@ Gifts = Mapping[tuple[int, str, str], Sequence[Given]]
 def given(there: Server, roles: Mapping[int, str], fixed: Sequence[int] = ()) -> list[Given]:
     """Return what the roles granted to others in a database.
 
-    ``fixed`` contains the built-in roles among them that could own something. Raises ConnectorError.
+    ``fixed`` contains the roles among them that are built in and could own something. Raises ConnectorError.
     """
     values = {**asking(there, list(roles)), "like": given_by(list(roles.values())), "fixed": list(fixed)}
     rows = there.rows_by_names(_GIVEN.format(WITH_FIXED if fixed else ACLS), values)
@@ -205,7 +205,7 @@ def owner_fix(there: Server, type_: str, identity: str, gifts: Sequence[Given]) 
     """Return the SQL that gives an object to the keeper, after its owner's grants (``gifts``) on it are
     revoked.
 
-    A change of owner also changes the grantor: afterward the grants would look like the keeper's own.
+    A change of owner also changes the grantor: afterward, the grants would appear to be the keeper's own.
     """
     keeper = sql.Identifier(parameters_of(there.place).reassign_to).as_string()
     return " ".join([*(one.taking for one in gifts), f"ALTER {type_.upper()} {identity} OWNER TO {keeper};"])

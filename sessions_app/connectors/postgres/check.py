@@ -175,7 +175,7 @@ def _keeper(server: Server, parameters: PostgresParameters, broker: str) -> Chec
     if not rows:
         known = keeper == KEEPER
         said = (
-            f"{keeper}, which takes ownership of holders' objects, is created when needed"
+            f"{keeper}, which takes ownership of holders' objects, will be created when needed"
             if known
             else f"role {keeper} not found"
         )
@@ -203,7 +203,9 @@ def _keeper(server: Server, parameters: PostgresParameters, broker: str) -> Chec
 def _logging(server: Server, broker: str) -> CheckStep:
     fine = bool(server.value("SELECT has_parameter_privilege(current_user, 'log_statement', 'SET')"))
     said = (
-        "the server logs what holders run" if fine else "the server logs according to its own log_statement"
+        "the server logs the statements that holders run"
+        if fine
+        else "the server's own log_statement decides which statements of holders are logged"
     )
     return CheckStep(
         "statement log", True, said, "" if fine else f"GRANT SET ON PARAMETER log_statement TO {broker};"
@@ -281,7 +283,7 @@ def check_sets(place: TargetSpec, sets: Sequence[answers.CompiledSet], budget: B
     except ConnectorError as error:
         return [CheckStep("template roles of command sets", False, error.message, _login_fix(place, error))]
     if not found:
-        said = ", ".join(sorted(named)) or "no command set names one"
+        said = ", ".join(sorted(named)) or "no command set names a template role"
         return [CheckStep("template roles of command sets", True, said)]
     return [_fault_step(fault) for fault in found]
 

@@ -126,7 +126,7 @@ class Server:
 def connected(
     place: TargetSpec, budget: Budget, *, database: str | None = None, purpose: str = "stint"
 ) -> Iterator[Server]:
-    """Connect as the broker's role, to the cluster's database or another. Raises ConnectorError."""
+    """Connect as the broker's role, to the cluster's database or to another one. Raises ConnectorError."""
     parameters = parameters_of(place)
     name = database or parameters.database
     with contextlib.ExitStack() as stack:
@@ -246,8 +246,8 @@ def said_by(place: TargetSpec) -> Iterator[None]:
 def repeated(budget: Budget, work: Callable[[], Result]) -> Result:
     """Repeat ``work``, which must be repeatable, until it no longer collides with other sessions.
 
-    PostgreSQL has no lock for this that others could not hold forever, because anyone, including holders, can
-    take advisory locks.
+    PostgreSQL has no suitable lock: anyone, including holders, could take an advisory lock and hold it
+    forever.
     """
     for attempt in range(1, ATTEMPTS + 1):
         try:

@@ -80,7 +80,7 @@ class PostgresConnector:
             return facts.observed(found, faults)
 
     def check(self, place: TargetSpec) -> list[CheckStep]:
-        """Report what is missing for Stint, with the SQL that fixes it."""
+        """Report what Stint lacks on the server, with the SQL that fixes it."""
         return check_place(place, Budget())
 
     def check_commands(self, place: TargetSpec, sets: Sequence[answers.CompiledSet]) -> list[CheckStep]:
@@ -151,7 +151,7 @@ def _tls(cluster: str, parameters: PostgresParameters) -> dict[str, str]:
 
 
 def _uri(spec: GrantSpec, who: str, tls: dict[str, str]) -> str:
-    """Return a connection URI. If the URI has no password, psql asks for one."""
+    """Return a connection URI without a password, so that psql prompts for it."""
     target, database = spec.place.target, parameters_of(spec.place).database
     host = f"[{target.address}]" if ":" in target.address else quote(target.address, safe="")
     return f"postgresql://{who}@{host}:{target.port}/{quote(database, safe='')}?{urlencode(tls)}"

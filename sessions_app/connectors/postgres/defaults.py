@@ -1,7 +1,7 @@
 """Default privileges: the privileges that roles get on objects that others create later.
 
-DROP OWNED BY removes the default privileges that name a role, and anyone with the role's privileges can run
-it. Sources: PostgreSQL's ALTER DEFAULT PRIVILEGES, DROP OWNED, pg_default_acl.
+Anyone with a role's privileges can run DROP OWNED BY, which removes the default privileges that name the
+role. Sources: PostgreSQL's ALTER DEFAULT PRIVILEGES, DROP OWNED, pg_default_acl.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from psycopg import sql
 
 from sessions_app.connectors.postgres.connection import Server
 
-# Default privileges that one of the roles grants to others, or that others grant to it.
+# Default privileges that one of the roles grants to others, or that others grant to one of the roles.
 _DEFAULTS: LiteralString = """
 SELECT r.rolname::text, d.defaclobjtype::text, n.nspname::text, coalesce(e.rolname::text, 'public'),
        a.privilege_type, a.is_grantable
@@ -72,7 +72,7 @@ class Default:
         )
 
     def revoke(self, words: str = "") -> str:
-        """Return the SQL that revokes the privileges, or only the part that ``words`` name."""
+        """Return the SQL that revokes all of the privileges, or only those in ``words``."""
         return (
             f"{self._start} REVOKE {words}{self.privilege} ON {self.things} FROM"
             f" {grantee_word(self.grantee)};"

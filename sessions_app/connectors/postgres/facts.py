@@ -1,4 +1,4 @@
-"""What a server's system catalog contains about the roles of grants. Read-only.
+"""Facts from a server's system catalog about the roles of grants. Read-only.
 
 Sources: PostgreSQL's pg_roles, pg_auth_members, pg_shdepend, pg_stat_activity, pg_prepared_xacts. Everyone
 can read these. All but the last two are shared by the server's databases, so one connection covers all of
@@ -57,8 +57,8 @@ _LEFT_NAMES = ("roles", "backends", "owned_or_granted", "memberships", "prepared
 class RoleFacts:
     """One role of a grant in the system catalog.
 
-    ``until`` is in seconds since 1970. ``loose``: a membership can be granted to others or used with SET
-    ROLE, or is not inherited.
+    ``until`` is in seconds since 1970. ``loose`` means that one of the role's memberships can be granted
+    to others or used with SET ROLE, or is not inherited.
     """
 
     oid: int
@@ -75,7 +75,7 @@ class RoleFacts:
 
 
 def grant_roles(server: Server, names: Sequence[str] | None = None) -> dict[str, RoleFacts]:
-    """Return the roles with names of grant roles, by name; only those in ``names``, if given."""
+    """Return the roles that are named like grant roles, by name; only those in ``names``, if given."""
     wanted = None if names is None else list(names)
     return {row[1]: _facts(row) for row in server.rows(_ROLES, (PATTERN, wanted, wanted))}
 
@@ -122,14 +122,14 @@ def _login_faults(names: RoleNames, login: RoleFacts, said: Comment) -> list[str
     extra, missing = sorted(set(login.roles) - wanted), sorted(wanted - set(login.roles))
     tests = (
         (not login.can_login, "the login role can't log in"),
-        (login.extra_attributes, "it has attributes that Stint does not set"),
+        (login.extra_attributes, "the login role has attributes that Stint does not set"),
         (login.until is None or abs(login.until - until) > 0.001, f"VALID UNTIL is not {said.until}"),
-        (login.connections != said.connections, f"its connection limit is not {said.connections}"),
-        (bool(extra), f"it is a member of {', '.join(extra)}"),
-        (bool(missing), f"it is not a member of {', '.join(missing)}"),
+        (login.connections != said.connections, f"the connection limit is not {said.connections}"),
+        (bool(extra), f"the login role is a member of {', '.join(extra)}"),
+        (bool(missing), f"the login role is not a member of {', '.join(missing)}"),
         (login.loose, "a membership can be granted to others or used with SET ROLE"),
-        (bool(login.members), f"{', '.join(login.members)} is a member of it"),
-        (login.acls > 0, "it has privileges of its own"),
+        (bool(login.members), f"the login role has the members {', '.join(login.members)}"),
+        (login.acls > 0, "the login role has privileges of its own"),
     )
     return [what for wrong, what in tests if wrong]
 
@@ -142,7 +142,7 @@ def _rights_faults(rights: RoleFacts, names: RoleNames, said: Comment) -> list[s
             f"{rights.name} has attributes that Stint does not set",
         ),
         (bool(rights.roles), f"{rights.name} is a member of {', '.join(rights.roles)}"),
-        (bool(others), f"{', '.join(others)} is a member of {rights.name}"),
+        (bool(others), f"{rights.name} also has the members {', '.join(others)}"),
         (rights.acls != said.acls, f"{rights.name} has privileges on {rights.acls} objects, not {said.acls}"),
     )
     return [what for wrong, what in tests if wrong]

@@ -1,15 +1,14 @@
-"""Finds privileges that could have been passed on, by comparing the states before a grant and after its end.
+"""Find privileges that could have been passed on, by comparing the states before a grant and after its end.
 
-A grant's template roles can pass nothing on (see `reach`), but they may gain a privilege later. Some actions
-also need no ownership: a trigger on a table, or objects created in a template's name up to PostgreSQL 15. So
-everything that the roles could have created is compared: what they own, granted, and set as default
-privileges, memberships that they granted, their settings, and prepared transactions. Triggers on tables where
-they, or everyone, can create triggers are compared too. The earlier state is stored with the grant as short
-digests, so that it is small and contains no names.
+When a grant starts, its template roles can pass nothing on (see `reach`), but they may gain a privilege
+later. Some actions also require no ownership: a trigger on a table, or objects created in a template's name
+up to PostgreSQL 15. So everything that the roles could have created is compared: what they own, granted, and
+set as default privileges, memberships that they granted, their settings, and prepared transactions. Triggers
+on tables where they, or everyone, can create triggers are compared too. The earlier state is stored with the
+grant as short digests, to keep it small and free of names.
 
-DROP OWNED BY a template removes default privileges that others granted it, without needing any of their
-rights. These are stored as the SQL that grants them again, so that anything missing at the end can be
-restored.
+DROP OWNED BY a template removes default privileges that others granted it, without any of their privileges.
+These are stored as the SQL that grants them again, so that anything missing at the end can be restored.
 """
 
 from __future__ import annotations
@@ -29,12 +28,12 @@ from sessions_app.connectors.postgres.defaults import Default, could_stand, defa
 from sessions_app.connectors.postgres.parameters import parameters_of
 from sessions_app.connectors.postgres.reach import above, databases_of
 
-# The maximum number of things that are stored per server, about 35 bytes each. Roles that could affect more
-# are refused.
+# The maximum number of digests that are stored per server, about 35 bytes each. Roles that could affect
+# more are refused.
 MOST = 5000
 # How much of a SHA-256 is compared: 128 bits, in hexadecimal digits.
 DIGITS = 32
-# The maximum number of new things that are reported individually.
+# The maximum number of changes that are reported individually.
 TOLD = 20
 
 _OWNED = sql.SQL("""
@@ -52,7 +51,7 @@ SELECT d.datname::text, d.datallowconn FROM pg_database d WHERE EXISTS (
 # The first OID that is not reserved for built-in objects.
 _FIRST_OWN = 16384
 # Omits triggers that the table's owner, or a superuser, accepted in a comment: nobody else can comment on
-# them. A holder can replace a trigger, so nobody must be able to create another one with the same digest.
+# them. A holder can replace a trigger, so the digest must not be forgeable.
 _TRIGGERS: LiteralString = """
 SELECT tgname, identity, digest FROM (
     SELECT t.oid, t.tgname::text, i.identity,
@@ -104,10 +103,10 @@ class Thing:
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """What was found in one database.
+    """The objects that were found in one database.
 
     ``defaults`` lists the default privileges that name the roles. ``lost`` lists those that existed before
-    and are gone.
+    the grant and are gone.
     """
 
     things: list[Thing]
@@ -116,8 +115,9 @@ class _Seen:
 
 
 def snapshot(server: Server, templates: Sequence[str], budget: Budget) -> dict[str, Json]:
-    """Return the state before a grant with these templates, as stored with the grant. Raises
-    ConnectorError.
+    """Return the state on the server before a grant of these template roles starts.
+
+    The state is stored with the grant. Raises ConnectorError.
     """
     roles = {role.name: role.oid for role in above(server, templates)}
     found = _look(server, {oid: name for name, oid in roles.items()}, budget)
@@ -125,7 +125,8 @@ def snapshot(server: Server, templates: Sequence[str], budget: Budget) -> dict[s
     if count > MOST:
         raise ConnectorError(
             f"{server.place.target.name}: {', '.join(templates) or 'PUBLIC'} can create triggers on tables "
-            f"with {count} of them, or has default privileges, or more; Stint compares at most {MOST}. "
+            f"with {count} of them, or has default privileges, or more, but Stint can compare at most "
+            f"{MOST}. "
             "Revoke TRIGGER on tables from the role, or from PUBLIC.",
             permanent=True,
         )
@@ -144,7 +145,7 @@ def snapshot(server: Server, templates: Sequence[str], budget: Budget) -> dict[s
 def appeared(
     server: Server, before: Mapping[str, Any], budget: Budget
 ) -> tuple[dict[str, Json], list[Thing]]:
-    """Return what was compared, and the differences from the state before the grant.
+    """Return a description of what was compared, and the differences from the state before the grant.
 
     Raises ConnectorError.
     """
@@ -175,11 +176,11 @@ def appeared(
 
 
 def _risen(server: Server, before: Mapping[str, Any], budget: Budget) -> Iterator[Thing]:
-    """Yield grants by roles that a template has joined since, and then the membership itself, if they granted
-    or own something.
+    """For each role that a template has joined since, yield what the role granted or owns, and then the
+    membership itself.
 
-    It is unknown which of these privileges are older than the grant. Once the membership is revoked, none of
-    them is compared anymore.
+    Stint can't determine which of these privileges are older than the grant. Once the membership is revoked,
+    none of these privileges is compared anymore.
     """
     for role in above(server, before["templates"]):
         if role.oid in before["roles"].values():
@@ -198,7 +199,10 @@ def _risen(server: Server, before: Mapping[str, Any], budget: Budget) -> Iterato
             fix = sql.SQL("REVOKE {} FROM {};").format(
                 sql.Identifier(role.name), sql.Identifier(role.template)
             )
-            said = f"{role.template} is a member of {role.name}, which owns or granted {len(things)} things"
+            said = (
+                f"{role.template} is a member of {role.name}, which owns objects or granted "
+                f"privileges ({len(things)})"
+            )
             yield Thing(SHARED, said, fix.as_string(), HAS)
 
 
@@ -209,9 +213,10 @@ def complaint(server: Server, new: Sequence[Thing]) -> ConnectorError:
     ]
     more = f" And {len(new) - TOLD} more." if len(new) > TOLD else ""
     return ConnectorError(
-        f"{server.place.target.name}: something changed during the grant that its roles could have "
-        "changed. Stint can't determine who did it. An administrator must review it and run the SQL that "
-        f"reverts it. {' '.join(parts)}{more}",
+        f"{server.place.target.name}: changes that the grant's roles could have made appeared "
+        "during the grant. Stint can't determine who made them. An administrator must review each change "
+        "and run the "
+        f"SQL that reverts it. {' '.join(parts)}{more}",
         permanent=True,
     )
 
@@ -224,9 +229,10 @@ def _look(
     triggers: bool = True,
     had: Mapping[str, Sequence[Default]] = MappingProxyType({}),
 ) -> dict[str, _Seen]:
-    """Return what the roles could have done, by database; shared objects are under ``SHARED``.
+    """Return the changes that the roles could have made, by database; shared objects are under ``SHARED``.
 
-    ``had`` are the default privileges that named the roles before, for each database that was compared then.
+    ``had`` are the default privileges that named the roles before the grant, for each database that was
+    compared then.
     """
     own = parameters_of(server.place).database
     found = {SHARED: _Seen(list(_shared(server, roles)), [], [])}

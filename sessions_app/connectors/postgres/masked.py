@@ -1,7 +1,7 @@
-"""A statement in the form in which the record stores it: without the passwords in it, but otherwise complete.
+"""Statements as the record stores them: without passwords, but otherwise complete.
 
-Only text that the server reads as a string under every setting is replaced, so no holder can hide what a
-statement does. Source: PostgreSQL 18, chapter 4.1 (lexical structure) and src/backend/parser/scan.l.
+Only text that the server reads as a string under every setting is replaced, so no holder can hide the
+effect of a statement. Source: PostgreSQL 18, chapter 4.1 (lexical structure) and src/backend/parser/scan.l.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def masked(text: str) -> str:
     """Return SQL with ``'…'`` in place of each string that contains a password.
 
     Covers CREATE and ALTER ROLE, USER, GROUP, USER MAPPING and SUBSCRIPTION, even if incomplete or invalid.
-    All other text stays.
+    All other text is kept.
     """
     return "".join(_parts(text)) if _COULD_HAVE_ONE.search(text) else text
 

@@ -2,8 +2,8 @@
 
 A grant has two roles. The holder logs in as ``stint_<mark>``, which has no privileges of its own. That role
 is a member of the template roles, and of ``stint_<mark>_may``. The latter can't log in, and has the
-individual privileges of the command set. So revoking one membership removes privileges in all databases at
-the same time, including those that can't be reached.
+individual privileges of the command set. So revoking one membership removes these privileges in all
+databases at the same time, including databases that can't be reached.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from sessions_app.connectors.base import MARK
 
 _ROLE = re.compile(MARK + r"_([0-9a-f]{32})(?:_may)?")
-# The same as a PostgreSQL regular expression.
+# The same pattern, as a PostgreSQL regular expression.
 PATTERN = f"^{MARK}_[0-9a-f]{{32}}(_may)?$"
 
 
@@ -67,7 +67,7 @@ class Comment:
 
 
 def read_comment(text: str | None) -> Comment | None:
-    """Parse the comment on a role; return None for a comment that Stint did not write."""
+    """Parse the comment on a role. Return None for a comment that Stint did not write."""
     try:
         said = json.loads(text or "null")
         if not isinstance(said, Mapping) or said.get("stint") != 1:

@@ -1,11 +1,10 @@
-"""Removes what certainly comes from the holder and would outlive the grant's roles.
+"""Remove what only the holder can have created and would outlive the grant's roles.
 
-This covers what these roles granted to others, their code, and foreign keys from their tables, which prevent
-others from changing rows. Code means functions, procedures, aggregates and operators. Data that a holder
-copied is kept, and a function could expose it to everyone as the role that keeps it. Code with the name of a
-builtin runs as anyone who happens to call it, including superusers.
-
-All of it was created by roles that no one else ever has, and depends on objects that they own. So it is
+These are privileges that the roles granted to others, their code, and foreign keys from their tables, which
+prevent others from changing rows. Code means functions, procedures, aggregates and operators. Data that a
+holder copied is kept, and a function could expose it to everyone as the role that keeps it. Code with the
+name of a built-in function runs with the privileges of anyone who calls it by accident, including superusers.
+All of this was created by roles that no one else ever has, and depends on objects that they own, so it is
 removed without a review.
 """
 
@@ -26,7 +25,8 @@ from sessions_app.connectors.postgres.defaults import grantee_word
 # each. Each dropped object stays in the server's lock table until the transaction ends. So each batch is its
 # own transaction: it fits in any lock table, and an attempt that does not finish still makes progress.
 BATCH = 100
-# How many names of a holder's code are reported if others created something that depends on it.
+# The maximum number of names of a holder's code that are reported if others created objects that depend on
+# the code.
 TOLD = 5
 
 _GIVEN = sql.SQL("""
@@ -46,8 +46,8 @@ LEFT JOIN pg_extension x ON d.refclassid = 'pg_extension'::regclass AND x.oid = 
      pg_identify_object(m.classid, m.objid, 0) i
 WHERE m.deptype = 'o' AND m.classid IN ('pg_proc'::regclass, 'pg_operator'::regclass) ORDER BY 1, 2
 """).format(ACLS)
-# Objects of others that depend on the code, directly or indirectly. They would be dropped too, including
-# columns with their values. A trigger may be dropped.
+# Objects of others that depend on the code, directly or indirectly. They would also be dropped,
+# including columns with their values. Only triggers may be dropped.
 _RESTING = sql.SQL("""
 WITH RECURSIVE {}, rest(classid, objid) AS (
     SELECT classid, objid FROM mine
@@ -84,7 +84,7 @@ ORDER BY 1, 2
 
 
 def revoke_onward(there: Server, oids: Sequence[int]) -> list[str]:
-    """Remove, in one database, what the roles left on other owners' objects or granted themselves.
+    """Remove, in one database, what the roles granted, and what they left on other owners' objects.
 
     Return descriptions.
 
@@ -140,7 +140,7 @@ def _code(there: Server, oids: Sequence[int]) -> list[str]:
         _run_or_tell(there, sql.SQL("; ").join(statements))
     for word, identities in code.items():
         for names in _batches(identities):
-            # Dropping an object also drops its dependents, which may be in the list too.
+            # Dropping an object also drops its dependents, which may also be in the list.
             dropped = sql.SQL("DROP {} IF EXISTS {} CASCADE")
             _run_or_tell(there, dropped.format(spelled(word), sql.SQL(", ").join(names)))
     return [f"{type_} {identity}" for type_, identity, _ in found]
@@ -169,7 +169,8 @@ def _rested_on(
     mine = " ".join(f"ALTER {word} {one} OWNER TO …;" for word, names in code.items() for one in names[:TOLD])
     return ConnectorError(
         f"{there.place.target.name}: in database {there.connection.info.dbname} other roles created {what} "
-        "with code of the grant's holder, which would be dropped too. An administrator must drop them, or "
+        "that depend on code of the grant's holder, and would be dropped with it. An administrator must "
+        "drop them, or "
         f"change the owner of the code: {mine}",
         permanent=True,
     )

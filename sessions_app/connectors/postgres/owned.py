@@ -1,4 +1,4 @@
-"""What the roles of a grant own or were granted, in every database of a server.
+"""The objects and privileges of a grant's roles, in every database of a server.
 
 pg_shdepend is shared by all databases and lists each object that depends on a role; DROP ROLE itself relies
 on it. So one query finds the databases that contain such objects, and only these are visited.
@@ -48,13 +48,13 @@ TOLD = 20
 def clean_databases(
     server: Server, roles: Sequence[str], oids: Sequence[int], budget: Budget
 ) -> dict[str, Json]:
-    """Reassign the roles' objects and revoke what the roles were granted.
+    """Reassign the roles' objects and revoke the roles' privileges.
 
     Return the result for each database.
 
-    What the roles granted to others is revoked first, and reported as `onward_revoked`. Raises a
-    ConnectorError that names the databases where this failed, after all others are done; CollisionError if
-    another revocation may be the reason.
+    Privileges that the roles granted to others are revoked first, and reported as `onward_revoked`. Raises a
+    ConnectorError that names the databases where this failed, after all others are done. Raises
+    CollisionError if another revocation may be the reason.
     """
     answers: dict[str, Json] = {}
     failed: list[ConnectorError] = []
@@ -105,8 +105,8 @@ def _clean_there(
 ) -> list[Json]:
     # Anyone can create hundreds of thousands of large objects. One statement reassigns them all.
     there.run(sql.SQL("SET statement_timeout = {}").format(sql.Literal(f"{budget.left * 1000:.0f}ms")))
-    # Done even if the rest can't be reassigned, because once another role owns an object, nothing shows that
-    # a holder passed it on.
+    # Done even if the rest can't be reassigned: once another role owns an object, nothing shows that a
+    # holder transferred it.
     taken = revoke_onward(there, oids)
     if owned:
         _give_in_parts(there, oids)
@@ -139,7 +139,7 @@ def _give_in_parts(there: Server, oids: Sequence[int]) -> None:
         fixes = " ".join(f"GRANT CREATE ON SCHEMA {schema} TO {name};" for schema in closed)
         raise ConnectorError(
             f"{there.place.target.name}: the grant's role owns {len(found)} tables, views and sequences, "
-            "too many to change their owner at once. An administrator must run in database "
+            "too many to change their owner in one statement. An administrator must run in database "
             f"{there.connection.info.dbname}: {fixes}",
             permanent=True,
         )
@@ -168,7 +168,7 @@ def _give_away(there: Server, roles: Sequence[str], owned: int) -> None:
 def _ensure_keeper(server: Server) -> None:
     """Ensure that the role that takes over holders' objects exists.
 
-    The keeper has no rights, and the broker's role needs its privileges.
+    The keeper has no privileges, and the broker's role must be a member of it.
     """
     keeper = parameters_of(server.place).reassign_to
     if not server.value("SELECT count(*) FROM pg_roles WHERE rolname = %s", (keeper,)):

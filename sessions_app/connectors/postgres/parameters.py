@@ -9,7 +9,8 @@ from pydantic import AfterValidator, Field, SecretStr, model_validator
 from sessions_app.connectors.base import ConnectionParameters, ConnectorError, TargetSpec
 
 Encryption = Literal["verify-full", "verify-ca", "require", "prefer", "disable"]
-# The role that takes over holders' objects. It has no rights, so that holders' functions have none either.
+# The role that takes over holders' objects. It has no privileges, so holders' functions then have none
+# either.
 KEEPER = "stint_kept"
 MAX_NAME_BYTES = 63
 
@@ -44,7 +45,7 @@ class PostgresParameters(ConnectionParameters):
         default="verify-full",
         description=(
             "verify-full checks the server's certificate and name. require only encrypts; prefer also "
-            "connects without encryption. Use the latter two only on a trusted network"
+            "connects without encryption. Use require and prefer only on a trusted network"
         ),
     )
     sslrootcert: str = Field(

@@ -1,7 +1,7 @@
-"""Prepared transactions of a grant's roles: they outlive their session and keep its locks.
+"""Prepared transactions of a grant's roles, which outlive their session and keep its locks.
 
-Only the role that prepared a transaction can roll it back, in the same database. So the broker's role becomes
-that role for it. Sources: PostgreSQL's PREPARE TRANSACTION and ROLLBACK PREPARED.
+Only the role that prepared a transaction can roll it back, in the same database. So the broker's role
+switches to that role. Sources: PostgreSQL's PREPARE TRANSACTION and ROLLBACK PREPARED.
 """
 
 from __future__ import annotations

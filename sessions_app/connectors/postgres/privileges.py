@@ -1,4 +1,5 @@
-"""The privileges of a command set in SQL: how each is granted, and how it is checked on the server.
+"""The privileges of a command set in SQL: the statement that grants each one, and the expression that checks
+it on the server.
 
 Names are inserted as identifiers and literals. Objects are looked up by name in the system catalog.
 `to_regclass` and similar functions are not used, because they fail if the broker's role can't use a schema.
@@ -111,7 +112,7 @@ def held(server: Server, role: str, wanted: Sequence[Privilege]) -> list[bool | 
 
 
 def grant(role: str, one: Privilege) -> sql.Composed:
-    """Return the statement that grants the privilege to a role. A membership has no such statement."""
+    """Return the statement that grants the privilege to a role. A membership has no privileges to grant."""
     return sql.SQL("GRANT {} ON {} TO {}").format(_wanted(one), _object(one), sql.Identifier(role))
 
 
@@ -152,7 +153,7 @@ def grant_missing(server: Server, login: str, rights: str, wanted: Sequence[Priv
     before = held(server, login, wanted)
     _refuse_absent(server, [one for one, has_it in zip(wanted, before, strict=True) if has_it is None])
     missing = [one for one, has_it in zip(wanted, before, strict=True) if not has_it]
-    # In the same order everywhere, so that two sessions don't deadlock.
+    # Always in the same order, so that two sessions don't deadlock.
     for one in sorted(missing, key=str):
         _give(server, rights, one)
     after = held(server, login, missing)

@@ -1,4 +1,4 @@
-"""Creates or repairs the roles of a grant in one transaction, either completely or not at all."""
+"""Create or repair the roles of a grant in one transaction, either completely or not at all."""
 
 from __future__ import annotations
 
@@ -132,7 +132,9 @@ def _join(server: Server, role: str, member: str) -> None:
 
 
 def _log_statements(server: Server, login: str) -> bool:
-    """Make the server log the holder's statements, if Stint can set that. Return whether the server does.
+    """Make the server log the holder's statements, if Stint can set log_statement.
+
+    Return whether they are logged.
 
     The holder can't turn the logging off.
     """
@@ -163,7 +165,7 @@ def _checked(server: Server, spec: GrantSpec, names: RoleNames) -> RoleFacts:
     if wrong:
         raise NotIntactError(
             f"{server.place.target.name}: the role of {spec.grant_ref} can't be fixed: {'; '.join(wrong)}. "
-            f"An administrator must revert that, or drop the role {names.login}.",
+            f"An administrator must revert these changes, or drop the role {names.login}.",
             permanent=True,
         )
     return found[names.login]

@@ -1,13 +1,13 @@
-"""What a grant's template roles, and the roles above them, can pass on or destroy.
+"""Checks for what a grant's template roles, and the roles above them, can pass on or destroy: objects that
+they own, privileges that they can grant to others, and row-level security policies that name them.
 
-This includes what they own, what they can grant to others, and row-level security policies that name them. A
-holder of such a role could grant it to PUBLIC or another role, or drop the policy, and the effect would not
-end with the grant. So no grant can include such a role.
+A holder of such a role could grant these to PUBLIC or another role, or drop the policy, and the effect would
+outlast the grant. So no grant can include such a role.
 
 pg_shdepend, shared by all databases, lists each object that a role owns or whose privileges name it. So the
-cost of a check depends on what the roles have, not on the size of the system catalog. Predefined roles are
-pinned and not listed there: they own nothing, and those that a grant can get can pass nothing on. Sources:
-PostgreSQL's pg_shdepend, aclexplode, pg_auth_members, and GRANT.
+cost of a check depends on the number of these objects, not on the size of the system catalog. Predefined
+roles are pinned and not listed there: they own nothing, and the ones that a grant can include can pass
+nothing on. Sources: PostgreSQL's pg_shdepend, aclexplode, pg_auth_members, and GRANT.
 """
 
 from __future__ import annotations
@@ -67,9 +67,9 @@ SELECT role, what, type, identity FROM (
 
 @dataclass(frozen=True, slots=True)
 class Above:
-    """A role that a template is a member of, or the template itself.
+    """A role of which a template is a member, or the template itself.
 
-    ``powerful``: the role has server-wide attributes.
+    ``powerful`` means that the role has server-wide attributes.
     """
 
     template: str
@@ -103,7 +103,7 @@ def above(server: Server, templates: Sequence[str]) -> list[Above]:
 def databases_of(server: Server, oids: Sequence[int], always: Collection[str]) -> dict[str, bool]:
     """Return the databases with objects that the roles own or that name the roles.
 
-    Those of ``always`` that exist are included. The value is whether the database accepts connections.
+    Existing databases in ``always`` are included. Each name maps to whether the database accepts connections.
     """
     return dict(server.rows_by_names(_WHERE, {"oids": list(oids), "always": list(always)}))
 
@@ -139,7 +139,7 @@ def _by_name(role: Above, broker: str) -> Fault | None:
         reason = reason or "is Stint’s own role"
     if not reason:
         return None
-    return Fault(role.template, role.name, reason, "Use another role, or create one for this.")
+    return Fault(role.template, role.name, reason, "Use another role, or create one for this purpose.")
 
 
 def _admin(role: Above, given: str) -> Fault:
@@ -218,7 +218,9 @@ def _fault(there: Server, role: Above, gifts: Gifts, what: str, type_: str, iden
 
 
 def refuse_faults(server: Server, templates: Sequence[str], budget: Budget) -> None:
-    """Raise a permanent ConnectorError if one of the templates is missing or could be passed on."""
+    """Raise a permanent ConnectorError if a template role is missing, or has something that a holder could
+    pass on.
+    """
     known = {role.template for role in above(server, templates)}
     for name in templates:
         if name not in known:

@@ -2,12 +2,12 @@
 
 First, new logins are refused. Sessions are then terminated by the role's OID until there are none.
 Memberships are revoked, so that privileges are gone in every database. Prepared transactions, which keep
-locks, are rolled back. Then, in each database that the server's shared catalog lists, what the roles own,
-were granted, or granted to others is removed. The roles are dropped, and sessions are checked once more.
-Last, the state before the grant is compared with the current state.
+locks, are rolled back. Then the roles' objects, their privileges, and what they granted to others are
+removed, in each database that the server's shared catalog lists. The roles are dropped, and sessions are
+checked once more. Last, the state before the grant is compared with the current state.
 
-A database that can't be reached does not stop the others, but makes the revoke fail. Until it is reached, the
-role remains, without login, session or privilege.
+A database that can't be reached does not block the cleanup of the others, but makes the revoke fail. Until
+that database is cleaned, the role remains, without login, session or privilege.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ from sessions_app.connectors.postgres.slots import drop_slots, held_slots
 
 BACKENDS_SECONDS = 8.0
 FIRST_PAUSE, LAST_PAUSE = 0.004, 0.1
-# How long to wait for the lock on a role's row before ending its sessions and prepared transactions, and how
-# often.
+# How long to wait for the lock on a role's row before its sessions and prepared transactions are ended, and
+# how many times.
 LOCK_PATIENCE = "100ms"
 LOCKED_ATTEMPTS = 10
 
@@ -78,7 +78,7 @@ class _Work:
         return sorted(self.numbers)
 
     def look(self) -> None:
-        """Find the roles and store their OIDs, because sessions keep these when the roles are dropped."""
+        """Find the roles and store their OIDs: sessions keep the OIDs even after the roles are dropped."""
         self.found = grant_roles(self.server, role_names(self.lease.mark).both)
         self.numbers |= {facts.oid for facts in self.found.values()} | set(_known_oids(self.lease))
 
@@ -90,7 +90,7 @@ class _Work:
 
 
 def _known_oids(lease: LeaseSpec) -> list[int]:
-    """Return the OIDs of the roles as created, in case someone has dropped the roles."""
+    """Return the OIDs that the roles had when they were created, in case someone has dropped the roles."""
     return [oid for key in ("oid", "rights_oid") if isinstance(oid := lease.made.get(key), int)]
 
 
@@ -134,8 +134,8 @@ def verify(lease: LeaseSpec, budget: Budget) -> Evidence:
 
 
 def _unmade(work: _Work) -> dict[str, Json]:
-    """Remove everything, and return what is left. An error counts only if something is left; otherwise,
-    another revocation was faster.
+    """Remove everything, and return what is left. An error is raised only if something is left;
+    otherwise, another revocation has removed everything.
     """
     names = role_names(work.lease.mark)
     try:
@@ -168,15 +168,15 @@ def _unmake(work: _Work) -> None:
     with work.step("drop"):
         _drop(work)
     with work.step("last_look"):
-        # A session that was logging in during NOLOGIN is visible now, and has no privileges left.
+        # A session that was logging in when NOLOGIN was set is now visible, and has no privileges left.
         work.detail["late_backends_ended"] = end_backends(work.server, work.oids, work.budget)
 
 
 def _forbid_login(work: _Work) -> ConnectorError | None:
     """Refuse new logins, and return the error if that fails.
 
-    A role that someone made more powerful than the broker's role keeps its login. Its sessions and
-    memberships are ended before the error is raised.
+    A role that someone made more powerful than the broker's role keeps its login. In that case,
+    its sessions and memberships are ended before the error is raised.
     """
     failed = None
     for role in work.roles:
@@ -193,10 +193,10 @@ def _forbid_login(work: _Work) -> ConnectorError | None:
 
 
 def _alter_no_login(work: _Work, role: str) -> None:
-    """Set NOLOGIN, after ending whatever locks the role's row.
+    """Set NOLOGIN, after ending the sessions and prepared transactions that lock the role's row.
 
     A holder can change their own password and leave that transaction open, in a session or prepared, which
-    locks the row. Sessions that wait for the row get it before a new login does, so this loop ends.
+    locks the row. Sessions that already wait for the row get it before new logins do, so this loop ends.
     """
     for _ in range(LOCKED_ATTEMPTS):
         try:
@@ -251,7 +251,7 @@ def _signal(server: Server, oids: Sequence[int]) -> set[int]:
 def _leave_roles(work: _Work) -> int:
     """Revoke every membership of the roles, and return their number.
 
-    A membership that another role granted can't be revoked here. It ends with the role.
+    A membership that another role granted can't be revoked here, but ends when the role is dropped.
     """
     count = 0
     for facts in work.found.values():
@@ -271,7 +271,9 @@ def _leave(server: Server, role: str, member: str) -> bool:
 
 
 def _become_member(work: _Work) -> None:
-    """Join the roles, because reassigning and dropping what a role owns requires its privileges."""
+    """Make the broker's role a member of the roles, because reassigning or dropping a role's objects requires
+    its privileges.
+    """
     if work.server.superuser:
         return
     how = sql.SQL(" WITH INHERIT TRUE, SET TRUE" if work.server.version >= 16 else "")

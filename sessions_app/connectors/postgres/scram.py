@@ -18,7 +18,7 @@ PASSWORD_BYTES = 24
 def new_password() -> str:
     """Return a password with 192 random bits.
 
-    The password contains letters, digits, `-` and `_`, so that SASLprep and URIs leave it unchanged.
+    The password contains only letters, digits, `-` and `_`, which SASLprep and URIs leave unchanged.
     """
     return secrets.token_urlsafe(PASSWORD_BYTES)
 

@@ -1,8 +1,8 @@
 """Replication slots that sessions of a grant's role hold.
 
-Replication slots outlive the session, and retain the server's WAL forever. The system catalog records no
-owner of a slot, only the session that uses it. So a slot is saved in the role's comment before that session
-is terminated, and looked up again at each attempt to end the grant.
+A replication slot outlives its session, and retains the server's WAL until it is dropped. The system catalog
+records no owner of a slot, only the session that uses it. So a slot is saved in the role's comment before
+that session is terminated, and looked up again at each attempt to end the grant.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def _write_down(server: Server, facts: RoleFacts, held: Sequence[str]) -> None:
 def drop_slots(server: Server, slots: Sequence[str]) -> int:
     """Drop slots and return their number.
 
-    Raises ConnectorError that names a slot that only an administrator can drop.
+    Raises ConnectorError if only an administrator can drop a slot.
     """
     for slot in slots:
         try:

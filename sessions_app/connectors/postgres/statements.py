@@ -1,10 +1,10 @@
-"""The statements that holders run, as far as the server's administrator lets Stint read them.
+"""Statements that holders run, if the server's administrator lets Stint read them.
 
-With pg_read_all_stats, pg_stat_activity has the last statement of each session; statements between two reads
-are missed. With EXECUTE on pg_current_logfile, pg_stat_file and pg_read_binary_file, and ``log_destination =
-jsonlog``, the server's log has every statement. An administrator should grant these with care, because they
-can also read the server's data files. Source: PostgreSQL 18, tables 19.4 (keys of JSON log entries) and 9.103
-(generic file access functions).
+With pg_read_all_stats, Stint reads the last statement of each session from pg_stat_activity, and misses
+statements between two reads. With EXECUTE on pg_current_logfile, pg_stat_file and pg_read_binary_file, and
+``log_destination = jsonlog``, Stint reads every statement from the server's log. An administrator should
+grant EXECUTE with care, because these functions can also read the server's data files. Source: PostgreSQL 18,
+tables 19.4 (keys of JSON log entries) and 9.103 (generic file access functions).
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from sessions_app.connectors.postgres.masked import masked
 from sessions_app.connectors.postgres.names import role_names
 from sessions_app.connectors.postgres.parameters import parameters_of
 
-# How much of the end of the log is read, in bytes, and the maximum number of statements that are returned
-# (the newest).
+# How many bytes are read from the end of the log, and the maximum number of statements that are returned,
+# newest first.
 LOG_TAIL = 4 * 1024 * 1024
 MOST = 1000
 LONGEST = 10_000
@@ -51,8 +51,8 @@ _STATEMENT = re.compile(r"(?:statement|execute [^:]*|fastpath function call): (.
 class RunStatement:
     """One statement of a holder.
 
-    ``key`` is the same at each read. ``at`` is the server's time. The log has a statement when it starts, and
-    again with ``error`` if it fails.
+    ``key`` is the same at each read. ``at`` is the time by the server's clock. The log has a statement when
+    it starts, and again with ``error`` if it fails.
     """
 
     key: str
@@ -147,11 +147,14 @@ def _entry(entry: Mapping[str, Any], zone: dt.tzinfo) -> RunStatement | None:
 def _moment(text: str, zone: dt.tzinfo) -> dt.datetime:
     """Parse a log's timestamp, `2026-11-25 15:28:38.234 CET`.
 
-    The abbreviation is ambiguous; the server's setting is not.
+    The abbreviation is ambiguous, so the time zone is taken from the server's setting.
     """
     return dt.datetime.fromisoformat(text.rpartition(" ")[0]).replace(tzinfo=zone).astimezone(dt.UTC)
 
 
 def _shown(text: str) -> str:
-    """Return the statement's text as it is stored, masked because holders can change their own password."""
+    """Return the statement's text as it is stored.
+
+    Passwords are masked, because holders can change their own.
+    """
     return masked(text[:LONGEST])

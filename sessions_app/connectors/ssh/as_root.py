@@ -1,4 +1,5 @@
-"""A script and sudoers lines that let an account other than root run approved commands as root, and end them.
+"""A script and sudoers lines that let an account other than root run approved commands as root, and that end
+these commands.
 
 An account can't end root's processes, so the kernel does: as root, the script arms the parent death signal
 and a PID namespace, below sshd's process for the connection. sudo must not stay in between. It execs the
@@ -16,7 +17,8 @@ from sessions_app.policy.commands.argv.quoting import quote_argv
 from sessions_app.policy.commands.ssh.as_root import RootLine, SudoCannotSay, root_lines
 from sessions_app.policy.commands.ssh.decide import CompiledSSHCommand
 
-# Where `--end` finds the mark to look for. Under the mark's own name, it would find itself.
+# The variable in which `--end` gets the mark to look for. Under the mark's own name, the script would find
+# itself.
 _END, _END_WORD = "STINT_END", "--end"
 _KEPT = f"{GRANT_MARK} {RUN_MARK} {SECONDS} {_END}"
 
@@ -71,9 +73,9 @@ def sudoers(accounts: Sequence[str], lines: Sequence[RootLine]) -> str:
 
 
 def root_lines_of(commands: Iterable[CompiledSSHCommand]) -> list[RootLine]:
-    """Return the sudoers lines for the commands that run as root, each once.
+    """Return the sudoers lines for the commands that run as root, without duplicates.
 
-    Commands that sudoers can't express are left out: they are never published.
+    Commands that sudoers can't express are left out, because they are never published.
     """
     found: dict[str, RootLine] = {}
     for command in commands:

@@ -13,7 +13,10 @@ LIFETIME = 60
 
 
 class ForceCommandMissing(ValueError):
-    """A certificate without a forced command would allow everything, so none is ever created."""
+    """No command was given.
+
+    A certificate without a forced command would allow everything, so none is created.
+    """
 
 
 @dataclass(frozen=True, slots=True)

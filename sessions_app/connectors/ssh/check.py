@@ -1,4 +1,4 @@
-"""Log in to a target and report, step by step, whether its setup enforces Stint's guarantees."""
+"""Log in to a target and report, step by step, whether the target's setup enforces Stint's guarantees."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _HOST_KEY, _ACCEPTED = "host key matches", "certificate accepted"
 _SAID_AGAIN = ("config", "tunnel", "proxy_command", "family", "local_addr", "client_version", "kex_algs")
 _TOOLS = ("setpriv", "timeout", "grep", "unshare")
 
-# Prints one `name=value` line for each fact, without depending on the tools that it checks for.
+# Prints one `name=value` line for each fact. It does not depend on the tools that it checks for.
 _PROBE = (
     'nonce=$1; echo "nonce=$nonce"; '
     'me=$(id -un 2>/dev/null); echo "account=$me"; '
@@ -91,7 +91,10 @@ async def check_target(
 
 
 def _lacks(place: TargetSpec) -> str:
-    """Return what a target that refuses the certificate may lack. The target itself does not report it."""
+    """Return what a target that refuses the certificate may lack.
+
+    The target itself does not report the cause.
+    """
     account = place.target.account
     return (
         f"The target needs three things for {account}: the account itself, with a login shell and "
@@ -180,7 +183,9 @@ def _judge(
     yield CheckStep(
         "PID namespaces",
         spaces,
-        "each command can have its own" if spaces else "commands can't have their own here",
+        "each command can have its own PID namespace"
+        if spaces
+        else "commands can't have their own PID namespace on this target",
         (
             ""
             if spaces
@@ -195,7 +200,7 @@ def _judge(
 
 
 def _principals(listed: str, place: TargetSpec) -> CheckStep:
-    """Report which principals the account accepts, as far as the account can read the file."""
+    """Report which principals the account accepts, if the account can read the file."""
     mine = principal_of(place.cluster)
     others = sorted(set(listed.split()) - {mine})
     says = f"{place.target.account} accepts certificates for {mine}"
@@ -205,7 +210,8 @@ def _principals(listed: str, place: TargetSpec) -> CheckStep:
         "principals",
         True,
         f"{says}, and for {', '.join(others)}",
-        f"Remove the principals that should not run commands there from {PRINCIPALS}/{place.target.account}.",
+        "Remove the principals that should not run commands on this target from "
+        f"{PRINCIPALS}/{place.target.account}.",
     )
 
 
@@ -247,12 +253,13 @@ def _clock(text: str, asked: float) -> CheckStep:
 def _penalties(version: str, line: str) -> CheckStep:
     found = re.search(r"OpenSSH_(\d+)\.(\d+)", version)
     if found is None or (int(found[1]), int(found[2])) < (9, 8):
-        return CheckStep("penalties", True, "this server has no penalties")
+        return CheckStep("penalties", True, "this server has no penalties for failed logins")
     if line:
         return CheckStep("penalties", True, line)
     return CheckStep(
         "penalties",
         True,
         "PerSourcePenaltyExemptList was not found in /etc/ssh",
-        "Add the gateway's address to it. Otherwise a few failed logins lock out the gateway for everyone.",
+        "Add the gateway's address to this list. Otherwise a few failed logins lock out the gateway for "
+        "everyone.",
     )

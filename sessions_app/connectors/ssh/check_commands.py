@@ -1,5 +1,5 @@
-"""Check whether the commands of command sets can run on a target: their programs exist, and sudo allows those
-that run as root.
+"""Check whether the commands of command sets can run on a target: whether their programs exist, and whether
+sudo allows those that run as root.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from sessions_app.policy.commands.argv.quoting import quote_argv, readable
 from sessions_app.policy.commands.ssh.decide import CompiledSet, CompiledSSHCommand
 from sessions_app.policy.commands.ssh.file_rules import FileRule
 
-# The maximum number of questions for all sets together.
+# The maximum number of questions to one target, for all command sets together.
 MOST = 300
 _ROOT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-# Prints the number of each question whose answer is no. Output without its last line is incomplete.
+# Prints the number of each question whose answer is no. Without the last line, `end`, the output is
+# incomplete.
 _SCRIPT = (
     "set -f; number=0; for one; do rest=${one#?}; case $one in "
     'p*) command -v -- "$rest" ;; '
@@ -31,8 +32,8 @@ _SCRIPT = (
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One question to a target: its wire form, and as clauses what a negative answer means and how
-    to fix it.
+    """One question to a target: its wire form, and two clauses: the meaning of a negative answer,
+    and the fix.
     """
 
     asks: str
@@ -42,7 +43,7 @@ class Question:
 
 
 def questions_of(compiled: CompiledSet, account: str) -> list[Question]:
-    """Return the questions for one command set: each program once, and each sudoers line."""
+    """Return the questions for one command set: about each program, and about each sudoers line."""
     found: dict[str, Question] = {}
     for command in compiled.commands:
         for question in _questions(command, account):
@@ -84,10 +85,12 @@ def parse_answers(output: str) -> set[int] | None:
 
 
 def step_of(name: str, questions: Sequence[Question], refused: Sequence[Question]) -> CheckStep:
-    """Return the step for one command set."""
+    """Return the check's result for one command set."""
     if not refused:
         return CheckStep(
-            f"commands of {name}", True, f"its programs and rights are present ({len(questions)} checked)"
+            f"commands of {name}",
+            True,
+            f"its programs and sudo permissions are present ({len(questions)} checked)",
         )
     says = "; ".join(dict.fromkeys(f"{one.about} {one.no}" for one in refused))
     fix = refused[0].fix

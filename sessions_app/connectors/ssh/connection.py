@@ -56,7 +56,7 @@ class _Client(asyncssh.SSHClient):
             return None
         wanted, self._credential = self._credential, None
         made = await wanted()
-        # Without the bare key, which no target trusts: it would be offered after its certificate.
+        # Excludes the bare key, which no target trusts. It would otherwise be offered after its certificate.
         return list(asyncssh.load_keypairs([(made.key, made.certificate)]))[:1]
 
     def auth_completed(self) -> None:
@@ -87,7 +87,7 @@ class Dialer:
         """Return an authenticated connection. Raises ConnectorError.
 
         ``errand`` is awaited when the target requests authentication, so the handshake can start before the
-        errand is known. A connection that is lost before that is retried, because nothing can have run.
+        errand is known. A connection that is lost before then is retried, because no command can have run.
         """
         target, known = place.target, known_hosts(place.target, place.host_ca)
         slot = self._slots.setdefault((target.address, target.port), asyncio.Semaphore(self._handshakes))
@@ -198,8 +198,8 @@ def gather(connection: asyncssh.SSHClientConnection | asyncssh.SSHServerConnecti
 def cut(connection: asyncssh.SSHClientConnection) -> None:
     """Close a connection immediately, so that its target is notified before this returns.
 
-    ``abort`` alone leaves the close to a later turn of the event loop, which is slow when hundreds are cut
-    together.
+    ``abort`` alone closes the socket in a later iteration of the event loop, which takes long when
+    hundreds of connections are cut together.
     """
     of_loop = connection.get_extra_info("socket")
     if of_loop is not None:
@@ -267,7 +267,7 @@ async def _resolved(target: TargetFacts) -> Sequence[tuple[Any, ...]]:
 
 
 def _words(error: OSError) -> str:
-    # The event loop adds the address to the text, so the plain reason is taken from the error number.
+    # The event loop's text contains the address, so the reason is derived from the error number.
     known = error.errno is not None and error.errno > 0 and not isinstance(error, socket.gaierror)
     return (os.strerror(error.errno or 0) if known else error.strerror or str(error)).lower()
 
@@ -277,7 +277,7 @@ def known_hosts(
 ) -> tuple[list[asyncssh.SSHKey], list[asyncssh.SSHKey], list[asyncssh.SSHKey]]:
     """Return the keys that verify the host: its pinned keys, or else the cluster's host CA.
 
-    Raises ConnectorError, also for an invalid pinned key, because the CA was not meant to replace it.
+    Raises ConnectorError. An invalid pinned key is also an error, because the CA was not meant to replace it.
     """
     pinned = read_public_keys(target.host_key.splitlines())
     if target.host_key.strip() and not pinned:
@@ -290,7 +290,7 @@ def known_hosts(
     if not pinned and not trusted:
         raise ConnectorError(
             f"{target.name} has no host key, and its cluster has no host CA, so it can't be verified. "
-            "Add one of them to the catalog.",
+            "Add either one to the catalog.",
             permanent=True,
         )
     return pinned, trusted, []
@@ -300,7 +300,7 @@ def _proofs(pinned: Sequence[asyncssh.SSHKey]) -> list[str]:
     """Return the algorithms with which a host may authenticate: those of its pinned keys, or else of
     certificates.
 
-    With only a CA, bare keys are accepted here too, so that the error can name the wrong one.
+    With only a CA, bare keys are also offered here, so that the error can name the unexpected key.
     """
     if not pinned:
         return [*HOST_CERTIFICATES, *HOST_KEYS]

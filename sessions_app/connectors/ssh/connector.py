@@ -53,7 +53,7 @@ ANSWER_TIMEOUT = 25.0
 LONGEST_ANSWER = 200_000
 # Seconds. The maximum difference between clocks.
 SLACK = 5
-UNTOLD = "as root, they can't be distinguished from the system's own"
+UNTOLD = "as root, processes of the grant can't be distinguished from the system's own"
 # Shared by all threads, because simultaneous sweeps of many grants on one target would exceed its
 # MaxStartups.
 _slots: dict[tuple[str, int], threading.BoundedSemaphore] = {}
@@ -84,7 +84,7 @@ class SSHConnector:
         self._clock = clock
 
     def provision(self, spec: GrantSpec) -> LeaseSpec:
-        """Create nothing: each command has its own certificate."""
+        """Return a lease. Nothing is created, because each command has its own certificate."""
         return LeaseSpec(grant_ref=spec.grant_ref, mark=spec.mark, place=spec.place)
 
     def revoke(self, lease: LeaseSpec) -> Evidence:
@@ -152,7 +152,7 @@ class SSHConnector:
         return [Observed(mark=mark, detail=f"{count} processes") for mark, count in sorted(counts.items())]
 
     def check(self, place: TargetSpec) -> list[CheckStep]:
-        """Log in and report, step by step, what is right and what to fix."""
+        """Log in and report, step by step, whether the setup is correct, and what to fix."""
         return asyncio.run(checks.check_target(self._dialer(), place, clock=self._clock))
 
     def check_commands(self, place: TargetSpec, sets: Sequence[CompiledSet]) -> list[CheckStep]:
@@ -227,7 +227,7 @@ def _what_is_left(swept: Swept) -> str:
         )
     if swept.fleeting:
         return (
-            "Processes end before they can be read, so some may belong to the grant. Find what starts "
+            "Some processes end before they can be read, so they may belong to the grant. Find what starts "
             "them (`pidstat 1`), and stop it."
         )
     return (
@@ -252,7 +252,7 @@ async def _ask(dialer: Dialer, place: TargetSpec, key_id: str, command: str) -> 
 
 
 async def _read(reader: asyncssh.SSHReader[str], place: TargetSpec) -> str:
-    """Read to the end, up to the maximum length of an answer."""
+    """Read to the end of the output, up to the maximum length of a response."""
     try:
         await reader.readexactly(LONGEST_ANSWER)
     except asyncio.IncompleteReadError as error:

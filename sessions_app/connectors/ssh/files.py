@@ -1,9 +1,10 @@
-"""The helper that transfers one file or lists one folder on a target: the command that a certificate forces.
+"""The helper, a script that transfers one file or lists one folder on a target. A certificate forces it as
+its command.
 
-It needs POSIX sh, coreutils and /proc. It enters the folder first and compares its location (`pwd -P`) with
-the decided path. Everything after that is relative to this folder, so replacing a parent in between has no
-effect. An opened file is checked by its descriptor in /proc, not by its name. The helper writes to a
-temporary name, which contains the grant mark, and links the descriptor itself to the final name.
+The helper needs POSIX sh, coreutils and /proc. It enters the folder first and compares the folder's location
+(`pwd -P`) with the decided path. All later steps are relative to this folder, so replacing a parent folder in
+between has no effect. An opened file is checked by its descriptor in /proc, not by its name. The helper
+writes to a temporary name, which contains the grant mark, and links the descriptor itself to the final name.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from sessions_app.connectors.marks import run_mark
 from sessions_app.policy.commands.argv.quoting import quote_argv
 from sessions_app.policy.commands.ssh.transfers import Transfer
 
-# What a target's check looks for: the rest of coreutils comes with it.
+# The program for which a check of the target looks: the rest of coreutils comes with it.
 HELPER_NEEDS = "sha256sum"
 MOST_ENTRIES = 10_000
 # Characters of a commit: a token and a digest, in hex.
@@ -78,14 +79,14 @@ _CLEAN = (
     '[ "${at%/}/" != "$folder" ] || rm -f -- "./${path##*/}" || exit 1; done; echo "done"'
 )
 
-# What the helper's word means, as a clause about a path.
+# The meaning of each word that the helper can print, as a clause about a path.
 WHY = {
     "folder": "its folder does not exist, or the account can't enter it",
-    "elsewhere": "a symbolic link is in the path, so it leads elsewhere",
-    "missing": "there is no such file",
+    "elsewhere": "a symbolic link in the path leads to another location",
+    "missing": "the file does not exist",
     "special": "it is not a regular file",
     "denied": "the account on the target has no permission",
-    "changed": "it was replaced in between; try again",
+    "changed": "it was replaced during the transfer; try again",
     "large": "it is larger than the rule allows",
     "exists": "a file with this name exists, and the rule does not replace files",
     "temporary": "the temporary file already exists",
@@ -93,7 +94,7 @@ WHY = {
     "incomplete": "the upload was not complete, so nothing was written",
     "digest": "the digest of the received file is different, so nothing was written",
 }
-# Reasons for which SFTP has statuses of its own.
+# Reasons that have their own SFTP status.
 MISSING, DENIED = frozenset({"missing", "folder"}), frozenset({"elsewhere", "denied", "special"})
 
 
@@ -105,7 +106,7 @@ class Helper:
     token: str = ""
 
     def commit(self, sha256: str) -> bytes:
-        """Return the data that commits a file: it is sent after the file's last byte."""
+        """Return the data that commits a file. It is sent after the file's last byte."""
         return f"{self.token}{sha256}".encode("ascii")
 
 
@@ -142,7 +143,7 @@ def _script(text: str, *words: str) -> tuple[str, ...]:
     return ("sh", "-c", text, "stint", *words)
 
 
-# The helper's answers.
+# The helper's output.
 
 _SAID = re.compile(rb"ok(?: (\d{1,15}) (\d{1,12}))?|done (\d{1,15}) ([0-9a-f]{64})|no ([a-z]{1,20})")
 
@@ -176,7 +177,7 @@ def parse_said(line: bytes) -> Said | None:
 class Entry:
     """One entry of a listed folder.
 
-    ``mode`` includes its type, as in stat(2); ``time`` is its last change.
+    ``mode`` includes the file's type, as in stat(2); ``time`` is the time of the last change.
     """
 
     name: str
@@ -210,7 +211,7 @@ def parse_entries(records: bytes) -> tuple[list[Entry], bool] | None:
 
 
 def leftovers(runs: Iterable[tuple[int, Sequence[str]]], grant_mark: str) -> list[str]:
-    """Return the temporary files that these runs (their ids and words) may have left."""
+    """Return the temporary files that these runs may have left. Each run has its id and its words."""
     return [
         posixpath.join(posixpath.dirname(argv[1]), temporary_name(grant_mark, run_id))
         for run_id, argv in runs

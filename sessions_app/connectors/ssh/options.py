@@ -1,6 +1,6 @@
 """The algorithms and options of SSH connections, at the gateway and to targets.
 
-They take nothing from the environment.
+None of them depend on the environment.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 # The first is the hybrid with ML-KEM. The 4096-bit and 8192-bit groups are for peers that support none of
-# these curves.
+# the curves.
 KEY_EXCHANGES = (
     "mlkem768x25519-sha256",
     "curve25519-sha256",
@@ -27,7 +27,7 @@ FAST_CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")
 CIPHERS = (*FAST_CIPHERS, "chacha20-poly1305@openssh.com")
 # Encrypt-then-MAC. No cipher above needs a MAC, but each side must offer one.
 MACS = ("hmac-sha2-256-etm@openssh.com", "hmac-sha2-512-etm@openssh.com")
-# For the keys that people can register. No SHA-1.
+# Signature algorithms for the keys that people can register. SHA-1 is excluded.
 SIGNATURES = (
     "ssh-ed25519",
     "sk-ssh-ed25519@openssh.com",
@@ -52,9 +52,9 @@ _REKEY_BYTES, _REKEY_SECONDS = 1 << 30, 3600
 # Bytes of data in one packet that a channel receives. OpenSSH sends packets up to twice this size.
 LONGEST_PACKET = 128 * 1024
 
-# Everything that the library would otherwise take from configuration files, the home directory, agents,
-# tickets or the host name. Options that it takes from elsewhere by default have `()` as their default. A test
-# ensures that none is missing.
+# Every option whose value the library would otherwise take from configuration files, the home directory,
+# agents, tickets or the host name. In the library, such options have the default `()`. A test ensures that
+# none is missing here.
 CLOSED: dict[str, Any] = {
     "config": None,
     "tunnel": None,
@@ -93,7 +93,7 @@ CLOSED: dict[str, Any] = {
 def have_an_account() -> None:
     """Ensure that the library finds a user name and a home directory, which it requires but does not use.
 
-    A container may run as an account that has neither, and every connection would fail.
+    A container may run as an account that has neither, in which case every connection would fail.
     """
     try:
         getpass.getuser()

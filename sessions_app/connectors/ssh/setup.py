@@ -17,8 +17,8 @@ ACCOUNT = "stint"
 CA_FILE, KRL_FILE = "/etc/ssh/stint_ca.pub", "/etc/ssh/stint_krl"
 # One file for each account, with one line for each cluster whose certificates it accepts.
 PRINCIPALS = "/etc/ssh/stint_principals"
-# Settings for root must not apply to every address: they would restrict an administrator's own key to forced
-# commands.
+# Settings for root must not apply to every address, because they would restrict an administrator's own key
+# to forced commands.
 ROOT_NEEDS_ADDRESS = (
     "The setup may change root logins only from the gateway's address; otherwise administrators could "
     "lock themselves out. Set STINT_SSH_SOURCE_ADDRESS to the address from which the gateway connects to "
@@ -36,7 +36,7 @@ def principal_of(cluster: str) -> str:
 
 
 class NoSetup(ValueError):
-    """No safe setup exists. The message states what is missing."""
+    """There is no safe setup for the cluster. The message states what is missing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,9 +44,9 @@ class Setup:
     """The setup of a cluster's targets, as text.
 
     ``accounts`` are the accounts that Stint logs in to. ``ca_keys`` are the public keys of all CAs that are
-    not retired. ``gateways`` are the source addresses or networks of gateways as targets see them; without
-    any, the settings apply to every address. ``root_lines`` are the commands that its command sets run as
-    root through sudo. Raises NoSetup without a CA, and for root without an address.
+    not retired. ``gateways`` are the source addresses or networks of gateways as targets see them; if
+    empty, the settings apply to every address. ``root_lines`` are the commands that the cluster's command
+    sets run as root through sudo. Raises NoSetup without a CA, and for root without an address.
     """
 
     cluster: str
@@ -63,7 +63,10 @@ class Setup:
 
     @property
     def config_file(self) -> str:
-        """The file of sshd's settings, one for each cluster, because a host may be a target of several."""
+        """The path of the file with sshd's settings.
+
+        Each cluster has its own file, because a host can be a target of several clusters.
+        """
         return f"/etc/ssh/sshd_config.d/10-stint-{self.cluster}.conf"
 
     @property
@@ -78,7 +81,10 @@ class Setup:
 
     @property
     def config(self) -> str:
-        """The settings for sshd_config. All except the exemption from penalties are in a Match block."""
+        """The settings for sshd_config.
+
+        All of them are in a Match block, except the exemption from penalties.
+        """
         where = f" Address {','.join(self.gateways)}" if self.gateways else ""
         lines = [
             f"Match User {','.join(self._accounts)}{where}",
@@ -96,7 +102,7 @@ class Setup:
 
     @property
     def sudoers_file(self) -> str:
-        """The sudoers file, one for each cluster."""
+        """The path of the sudoers file. Each cluster has its own."""
         return f"/etc/sudoers.d/stint-{self.cluster}"
 
     @property
@@ -106,8 +112,8 @@ class Setup:
 
     @property
     def krl(self) -> str:
-        """The command that creates an empty key revocation list if none exists, because without the file
-        every login is refused.
+        """The command that creates an empty key revocation list if none exists: without the file, every
+        login is refused.
         """
         return f"[ -e {KRL_FILE} ] || echo {empty_krl_base64()} | base64 -d > {KRL_FILE}"
 
@@ -135,18 +141,20 @@ class Setup:
         if ACCOUNT in self.accounts:
             found.append(
                 f"The account {ACCOUNT} is created if needed, without a password or keys: only Stint can "
-                "log in as it. It has no rights of its own: a command that needs root has `as: root` in "
-                "its command set."
+                "log in as it. The account has no special permissions: a command that needs root has "
+                "`as: root` in its command set."
             )
         if self._by_sudo:
             found.append(
                 f"sudo lets {_listed(self._by_sudo)} run exactly the {len(self.root_lines)} lines of "
-                f"{self.sudoers_file} as root, each through {AS_ROOT}, which ends it. These are the "
+                f"{self.sudoers_file} as root, each through {AS_ROOT}, which also ends the command. "
+                "These are the "
                 "commands of the command sets."
             )
         if self.gateways:
             found.append(
-                f"From OpenSSH 9.8 on, failed logins from {addresses} lock no one out, for any account. A "
+                f"In OpenSSH 9.8 and newer, failed logins from {addresses} no longer lock out anyone, "
+                "for any account. A "
                 "PerSourcePenaltyExemptList of your own must include these addresses, because sshd reads "
                 "only one."
             )
@@ -190,7 +198,7 @@ class Setup:
     def _let_run_as_root(self) -> str:
         """Write the sudoers lines only if sudo accepts and reads them.
 
-        If there are none, remove the previous ones.
+        If there are no lines, remove the previous ones.
         """
         if not self._by_sudo:
             return f"rm -f {self.sudoers_file}\n"
@@ -213,7 +221,7 @@ class Setup:
         )
 
     def _let_in(self) -> str:
-        """Add the principal to each account's file. Other clusters that share the host keep their lines."""
+        """Add the principal to each account's file. Lines of other clusters that share the host are kept."""
         return (
             f"mkdir -p {PRINCIPALS}\n"
             f"for file in {' '.join(f'{PRINCIPALS}/{name}' for name in self._accounts)}; do\n"
@@ -223,8 +231,8 @@ class Setup:
         )
 
     def _keep_only_if_good(self) -> str:
-        """Remove the settings if sshd rejects them, because it could not restart and would lock
-        everyone out.
+        """Remove the settings if sshd rejects them: otherwise sshd could not restart, and would
+        lock everyone out.
         """
         return (
             # With socket activation, sshd's runtime directory may not exist yet.
@@ -269,7 +277,7 @@ sudo -n -l -U {account} {command} >/dev/null || {{
   exit 1
 }}
 """
-# Older versions would read an expression as a plain word.
+# Older versions of sudo would read a regular expression as a plain word.
 _NEW_SUDO = (
     "[ \"$(printf '%s\\n' 1.9.10 \"$(sudo -V | sed -n '1s/.* //p')\" | sort -V | head -n 1)\" = 1.9.10 ] ||"
     " {\n  echo 'Numbers and patterns in commands that run as root need sudo 1.9.10 or newer; list choices"
@@ -278,8 +286,8 @@ _NEW_SUDO = (
 
 
 def _make_account() -> str:
-    # A command can't write to this home directory. `*` is no valid password, and not the lock that sshd
-    # refuses.
+    # Commands can't write to this home directory. `*` is not a valid password, but unlike `!`, it
+    # doesn't lock the account for sshd.
     return (
         f"id {ACCOUNT} >/dev/null 2>&1 || "
         f"useradd --system --no-create-home --home-dir / --shell /bin/sh --password '*' {ACCOUNT}\n"

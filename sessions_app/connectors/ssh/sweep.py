@@ -1,9 +1,9 @@
 """The scripts that find and kill what a grant left on a target, and their output.
 
 They need POSIX sh, grep, coreutils, sed and /proc. A process is found by the mark in its environment, which
-is read as it was when its program started. So a command can't drop its mark by changing its own environment,
-but a process that is started without it, overwrites it in memory, or becomes unreadable has none. Such a
-process is not considered gone: if it may belong to the grant, it is unknown.
+is read as it was when its program started. So a command can't drop its mark by changing its own environment.
+A process has no mark if it is started without it, overwrites it in memory, or becomes unreadable. Such a
+process is not considered gone: if it may belong to the grant, it counts as unknown.
 """
 
 from __future__ import annotations
@@ -17,53 +17,58 @@ from sessions_app.connectors.marks import GRANT_MARK, RUN_MARK, Mark
 from sessions_app.connectors.ssh.wrapper import FIND_MARKED
 from sessions_app.policy.commands.argv.quoting import quote_argv
 
-# Carried by a script that scans for marks, so that it can find itself.
+# A variable of scripts that scan for marks, by which each script can find itself.
 _SEEKER = "STINT_SEEKER"
-# How many marks a target is queried for, and how many a sweep can name.
+# The maximum number of marks that a target is queried for, and that one sweep can have.
 MOST_MARKS = 500
-# The maximum number of processes that are named as possibly the grant's.
+# The maximum number of processes that are listed by name because they may belong to the grant.
 MOST_NAMED = 20
 
-# An empty scan proves nothing if it can't find itself: without grep on the PATH, or without /proc.
+# An empty scan proves nothing if the script can't find itself, for example without grep on the PATH or
+# without /proc.
 _SEES = 'grep -qzxF -- "$2" "/proc/$$/environ" 2>/dev/null || exit 3; '
-# The facts in /proc about process $1. Its name may contain anything, including line breaks and brackets.
+# Read the facts in /proc about process $1, whose name may contain anything, including line breaks and
+# brackets.
 _LOOK = (
     'look() { stat=; while IFS= read -r part; do stat=$stat$part\\ ; done 2>/dev/null <"/proc/$1/stat"; '
     "case $stat in *') '*) ;; *) return 1 ;; esac; name=${stat#*\\(}; name=${name%\\)*}; "
     "set -- ${stat##*\\) }; state=$1 up=$2 tty=$5 began=${20}; }; "
 )
-# Any process of the account can start others with the mark of any grant, faster than they are killed. If they
-# keep appearing, their parent is killed too, if it carries a mark of another grant.
+# Any process of the account can start others with the mark of any grant, faster than they are killed. If
+# marked processes keep appearing, their parent is also killed, provided that it carries the mark of another
+# grant.
 _MARKED = f"^({GRANT_MARK}|{RUN_MARK})="
 _KILL_FORGER = (
     'kill -STOP "$pid" 2>/dev/null; if look "$pid" && [ "$up" -gt 1 ] && '
     f'grep -qzE -- "{_MARKED}" "/proc/$up/environ" 2>/dev/null && ! grep -qzxE -- "$1" "/proc/$up/environ"'
     " 2>/dev/null; "
-    # Until it is dead, it is the parent of more than one.
+    # Until the parent is dead, several processes can have it as their parent.
     'then kill -KILL "$up" 2>/dev/null; case " $forgers " in *" $up "*) ;; *) forgers="$forgers$up " ;; esac;'
     " fi; "
 )
-# This login's own processes, and what is above it: only sshd below process 1, as usual, or others.
+# Finds this login's own processes, and their ancestors: usually only sshd below process 1, otherwise
+# `others`.
 _ABOVE = (
     'at=$$ above=; while look "$at"; do case $name in sshd*) above=${above:-sshd} ;; '
     '*) [ "$at" -le 1 ] || above=${above:+others} ;; esac; mine="$mine $at" at=$up; done; '
 )
-# Which process adopts orphans: process 1, or a subreaper above this login (PR_SET_CHILD_SUBREAPER(2const)),
-# which sshd is not. Only an orphan can find that out, and other sweeps can't read it in time.
+# Finds the process that adopts orphans: process 1, or a subreaper above this login
+# (PR_SET_CHILD_SUBREAPER(2const)); sshd is none. Only an orphan can find its adopter, and it exits before
+# other sweeps can read it.
 _REAPERS = (
     'reapers=1; if [ "$above" != sshd ] || [ "$at" != 0 ]; then reaper=$(read -r own rest </proc/self/stat; {'
     ' while look self && [ "$up" = "$own" ]; do :; done; echo "$up"; } &); [ "${reaper:-0}" -le 1 ] ||'
     ' reapers="1 $reaper"; fi; '
 )
-# A process that forks and exits at once is gone before its environment is read. Its oldest descendant is
-# always a child of a reaper. These are few and long-lived, so a new child that can't be read counts, and the
-# scan is incomplete.
+# A process that forks and exits immediately is gone before its environment is read. Its oldest descendant is
+# always a child of a reaper. Reapers have few, long-lived children, so a new child that can't be read counts,
+# and the scan is incomplete.
 _ORPHANS = (
     "orphans() { kids=; for at in $reapers; do for list in /proc/$at/task/*/children; do more=; "
     'read -r more 2>/dev/null <"$list"; kids="$kids $more"; done; done; }; '
 )
 # If such a process keeps the scans incomplete, it is stopped so that it can be read, and killed if it has the
-# mark. Nothing with a terminal is stopped: no command has one.
+# mark. Processes with a terminal are not stopped, because no command has one.
 _HUNT = (
     "hunt() { for try in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do for at in $reapers; do kids=;"
     ' read -r kids 2>/dev/null <"/proc/$at/task/$at/children"; pid=${kids% }; pid=${pid##* }; case " $known "'
@@ -82,7 +87,7 @@ _STRAYS = (
     'for file in $(grep -lzxE -- "$1" $files 2>/dev/null); do left=$((left + 1)); done; '
     'read=" $(grep -lzE -- . $files 2>/dev/null | tr "\\n" " ")"; '
     'for pid in $fresh; do case $read in *" /proc/$pid/environ "*) continue ;; esac; '
-    # Those of other accounts can't be read, and don't belong to the grant.
+    # Processes of other accounts can't be read, and don't belong to the grant.
     'if [ "$me" = 0 ] || [ -O "/proc/$pid" ] || ! [ -e "/proc/$pid" ]; then fleeting=$((fleeting + 1)); fi;'
     " done; }; "
 )
@@ -95,15 +100,15 @@ _SCAN = (
     'case " $seen " in *" $pid "*) ;; *) seen="$seen $pid" found=$((found + 1)) ;; esac; done; strays'
     ' "$1"; }; '
 )
-# A process started by a service manager is in another cgroup, which no process can enter by itself. Each
-# login has its own.
+# A process started by a service manager is in another cgroup, which no process can enter on its own.
+# Each login has its own cgroup.
 _CGROUP = (
     "cgroup() { sed -nE 's,/session-[^/]*[.]scope,,; /^0:|:name=systemd:/p' \"/proc/$1/cgroup\""
     " 2>/dev/null; }; "
 )
 # Whether a process is below an open connection: sshd's root process is above it. Processes that a command
-# left behind are not, because their parents are dead. A parent that stays and can't be read is another
-# account's.
+# left behind are not, because their parents are dead. A parent that remains but can't be read belongs
+# to another account.
 _HELD = (
     'held() { at=$1; while look "$at" && [ "$up" -gt 1 ]; do below=$at at=$up; look "$at" || { look "$below"'
     ' && [ "$up" = "$at" ]; return; }; case $name in sshd*) grep -qE \'^Uid:[[:space:]]+0[[:space:]]\''
@@ -114,7 +119,7 @@ _HELD = (
 # without the mark of another active grant ($4).
 _JUDGE = (
     "judge() { unknown= many=0; for file in $("
-    # It lists itself first, because it also belongs to the account.
+    # The script lists itself first, because it also runs as the account.
     "sh -c 'echo $PPID $$; exec grep -lE \"$1\" /proc/[0-9]*/status 2>/dev/null' sh "
     '"^Uid:([[:space:]]+[0-9]+)*[[:space:]]+$me([[:space:]]|\\$)"); do '
     'case $file in /proc/*) ;; *) mine="$mine $file"; continue ;; esac; pid=${file#/proc/};'
@@ -142,7 +147,7 @@ _SWEEP = (
     # For root, a process without the mark can't be distinguished from the system's own.
     'if [ "$me" != 0 ] && [ -n "$3" ]; then look $$; home=$(cgroup $$); '
     "since=$((began - $3 * $(getconf CLK_TCK 2>/dev/null || echo 100))); "
-    # Differences between scans may be the beginning and end of other sweeps, which pass.
+    # Differences between scans may come from other sweeps that begin or end, so the check is repeated.
     'before=; for again in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18; do judge "$@"; strays "$1"; ['
     ' "$((many + fleeting))" -gt 0 ] || break; [ "$again" -lt 6 ] || [ -z "$unknown" ] || [ "$unknown" !='
     ' "$before" ] || break; before=$unknown; sleep 0.1; done; many=$((many + fleeting)); fi; set -- $forgers;'
@@ -150,7 +155,8 @@ _SWEEP = (
     ' unknown=$many"; printf %s "$unknown"'
 )
 _COUNT = f'{_SEES}set -- $({FIND_MARKED}); echo "found=$# left=$# rounds=1 forgers=0 fleeting=0 unknown=0"'
-# The first mark of each process. It can carry any number, and those after its own mean nothing.
+# The first mark of each process. A process can carry any number of marks, and the later marks have no
+# meaning.
 _MARKS = (
     f'{_SEES}grep -azhxE -m 1 -- "$1[A-Za-z0-9_-]{{8,64}}" /proc/[0-9]*/environ 2>/dev/null | tr "\\0" "\\n" '
     f"| sort | uniq -c | head -n {MOST_MARKS}; echo end"
@@ -162,11 +168,11 @@ def sweep_command(*marks: Mark, used_for: int | None = None, others: Sequence[Ma
 
     It stops when two complete scans find none.
 
-    ``used_for``: the seconds since the grant was first used there. With it, and unless the account is root,
-    untagged processes that may belong to the grant are reported. ``others`` are marks whose processes
-    are not reported.
+    ``used_for`` is the number of seconds since the grant was first used on the target. If it is given, and
+    the account is not root, the sweep reports untagged processes that may belong to the grant.
+    Processes with marks in ``others`` are not reported.
     """
-    # Without any, a pattern that matches nothing.
+    # If there are no other marks, a pattern that matches nothing.
     known = "|".join(map(str, others)) or "STINT_NONE"
     return "exec " + _script(
         _SWEEP, "|".join(map(str, marks)), "" if used_for is None else str(used_for), known
@@ -181,7 +187,7 @@ def count_command(mark: Mark) -> str:
 def marks_command() -> str:
     """Return the command line that lists up to ``MOST_MARKS`` grant marks of processes.
 
-    It prints the number of processes that have each as their first mark.
+    For each mark, it prints the number of processes whose first mark it is.
     """
     return "exec " + _script(_MARKS, f"{GRANT_MARK}=")
 
@@ -203,10 +209,10 @@ _SUMMARY = re.compile(
 class Swept:
     """The result of a sweep.
 
-    ``found`` counts all processes that it found, ``left`` those in its last scan, and ``rounds`` its scans.
-    ``forgers`` counts processes of other grants that it killed because they kept starting processes with this
-    mark. ``fleeting`` counts those that were gone before the last scan could read them. ``unknown`` counts
-    untagged processes that may belong to the grant, and ``named`` names the first of them, as `1234
+    ``found`` counts all processes that the sweep found, ``left`` those in its last scan, and ``rounds`` its
+    scans. ``forgers`` counts processes of other grants that it killed because they kept starting processes
+    with this mark. ``fleeting`` counts those that were gone before the last scan could read them. ``unknown``
+    counts untagged processes that may belong to the grant, and ``named`` names the first of them, as `1234
     perl`.
     """
 
@@ -237,10 +243,10 @@ _COUNTED = re.compile(rf" *(\d+) {GRANT_MARK}=([A-Za-z0-9_-]{{8,64}})")
 
 
 def parse_marks(output: str) -> dict[str, int] | None:
-    """Return how many processes carry each grant mark, from the output of ``marks_command``; None for
-    anything else.
+    """Return how many processes carry each grant mark, from the output of ``marks_command``; None for any
+    other text.
 
-    Marks that Stint can't have created are skipped: any process can carry one.
+    Marks that Stint can't have created are skipped, because any process can carry an invented mark.
     """
     *lines, last = output.splitlines() or [""]
     if last != "end":

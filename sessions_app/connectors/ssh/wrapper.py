@@ -1,7 +1,7 @@
 """The command that a certificate forces: the approved words inside a wrapper that the target itself ends.
 
-It relies on two features. The parent death signal (prctl(2), PR_SET_PDEATHSIG) kills the command when sshd's
-process for the connection exits. coreutils' ``timeout`` uses the target's own clock.
+The wrapper relies on two features. The parent death signal (prctl(2), PR_SET_PDEATHSIG) kills the command
+when sshd's process for the connection exits. coreutils' ``timeout`` uses the target's own clock.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ _GUARD = _CHECK + 'exec "$@"'
 FIND_MARKED = 'grep -lzxE -- "$1" /proc/[0-9]*/environ 2>/dev/null'
 _PID = "pid=${file#/proc/}; pid=${pid%/environ}; "
 _KILL = _PID + 'kill -KILL "$pid" 2>/dev/null; '
-# Runs above the command and carries no mark itself. When sshd exits, or the command's time is over, it kills
-# the group and then everything else with the command's mark. So processes that left the group end even
-# without a gateway. `$!` is set before any trap can run. A program that is just starting briefly has no
-# visible environment, so only two empty scans count. A scan reads all of /proc. When hundreds of commands end
-# together, their scans would take CPU time from commands whose group is not killed yet, so they wait for each
-# other: by a lock on the input, /dev/null, for at most a second.
+# The parent of the command, which carries no mark itself. When sshd exits, or the command's time is over, it
+# kills the command's process group and then everything else with the command's mark. So even processes that
+# left the group end, without the gateway. `$!` is set before any trap can run. A program that is just
+# starting briefly has no visible environment, so only two empty scans count. A scan reads all of /proc. When
+# hundreds of commands end together, their scans would take CPU time from commands whose group is not killed
+# yet, so they wait for each other: by a lock on the input, /dev/null, for at most a second.
 _SUPERVISOR = (
     _CHECK + "mark=$1; shift; "
     "sweep() { flock -w 1 0; none=0; for round in 1 2 3 4 5 6; do "
@@ -46,7 +46,8 @@ _SUPERVISOR = (
 # The kernel's own ways to end a command: the death signal, and a PID namespace.
 GUARDED = ("setpriv", "--pdeathsig", "KILL", "--", "sh", "-c", _GUARD, "stint")
 IN_NAMESPACE = ("--pid", "--fork", "--kill-child=KILL", "--", "timeout", "-s", "KILL")
-# The script on targets that runs a command as root, how it is started, and where it finds the command's time.
+# The script on targets that runs a command as root, the words that start it, and the variable with the
+# command's time limit.
 AS_ROOT = "/etc/ssh/stint_as_root"
 SUDO, SECONDS = ("sudo", "-n", "--", AS_ROOT), "STINT_SECONDS"
 # sshd runs its built-in file server for a forced command that begins with this word.
@@ -67,10 +68,10 @@ def force_command(
 ) -> str:
     """Return the command line that a certificate forces, safe for sh, bash, dash, zsh and fish.
 
-    ``seconds`` is how long the command may run. ``as_root``: it runs through the target's sudo, unless the
-    account is root. ``cleans_up``: it is a script of Stint's own that gets a moment to remove what it has not
-    finished; it is contained in its group. Raises CannotWrap if there are no words, no time is left, or the
-    words can't be passed on.
+    ``seconds`` is how long the command may run. ``as_root`` means that the command runs through the target's
+    sudo, unless the account is root. ``cleans_up`` means that the command is a script of Stint's own that
+    gets a moment to remove unfinished files; it is contained in its process group. Raises CannotWrap if there
+    are no words, no time is left, or the words can't be passed on.
     """
     if not argv or not argv[0] or argv[0].rpartition("/")[2] == _NEVER_FIRST:
         raise CannotWrap("There is no command to run.")

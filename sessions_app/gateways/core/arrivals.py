@@ -1,6 +1,6 @@
 """New connections: each gets a slot, and then TLS.
 
-A connection is counted before its handshake, so that connections without a handshake are counted too.
+Connections are counted before the handshake, so that those that never complete one also count.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ HANDSHAKE_S = 10.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Maximum numbers of connections: in all, of one grant, without a valid token in all, and without a valid
-    token from one address (IPv6: from one /64).
+    """Maximum numbers of connections: in total, of one grant, without a valid token in total, and without a
+    valid token from one address (IPv6: from one /64).
     """
 
     connections: int = 2000
@@ -103,9 +103,9 @@ class Slot:
         self._grant_id: int | None = None
 
     def proven(self, grant_id: int) -> None:
-        """Count the connection for a grant instead of as unauthenticated. Safe to repeat.
+        """Count the connection for a grant, and no longer as unauthenticated. Safe to repeat.
 
-        Raises ShareTaken. The connection is then counted as before.
+        Raises ShareTaken, in which case the count is unchanged.
         """
         if grant_id != self._grant_id:
             self._places.give(grant_id)
@@ -135,7 +135,9 @@ Serve = Callable[[Slot], asyncio.Protocol]
 
 
 class Arrivals:
-    """Gives each TCP connection a slot, then TLS, then the protocol from ``serve``, which frees the slot."""
+    """Accepts TCP connections: each gets a slot, then TLS, then the protocol from ``serve``, which frees the
+    slot.
+    """
 
     def __init__(
         self,

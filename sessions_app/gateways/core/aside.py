@@ -1,8 +1,8 @@
 """Runs long computations on data from clients and targets outside the event loop, so that they don't delay
 the end of a grant.
 
-Python runs one thread at a time, but switches to the loop every few milliseconds. These threads are separate
-from the database's, which the record needs.
+Python runs one thread at a time, but switches to the event loop every few milliseconds. These threads are
+separate from the database's, which the record needs.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-# Bytes that are processed sooner than a thread would start.
+# Up to this many bytes are processed faster than a thread starts.
 SMALL = 16 * 1024
 # A thread starts with its first task.
 _THREADS = ThreadPoolExecutor(max_workers=2, thread_name_prefix="aside")

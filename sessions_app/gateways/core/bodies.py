@@ -12,7 +12,7 @@ from aiohttp.web_protocol import RequestPayloadError
 from sessions_app.gateways.core.heads import Framing, HeadRefused
 from sessions_app.gateways.core.outcomes import is_gone
 
-# A body may take this many seconds, plus the time for its size at this rate in bytes per second.
+# The time limit for a body: this many seconds, plus the time for its size at this rate in bytes per second.
 READ_S, SLOWEST = 30.0, 8 * 1024
 
 
@@ -20,14 +20,14 @@ async def go_ahead(request: BaseRequest, framing: Framing) -> None:
     """Ask a client that waits for permission to send its body: 100 Continue. Source: RFC 9110 §10.1.1."""
     if framing.waits:
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        # These bytes belong to no response. The response's size is counted from here.
+        # These bytes are not part of a response, so the response's size is counted from here.
         request.writer.output_size = 0
 
 
 def of_the_client(error: HeadRefused, request: BaseRequest) -> HeadRefused:
-    """Return the error for a body that its sender sent incorrectly.
+    """Return the error for a body that is sent incorrectly.
 
-    Raises the error instead if the sender has disconnected.
+    If the sender has disconnected, raise the original error instead.
     """
     if is_gone(request):
         raise error

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from broker.kernel.errors import StintError
 
-# Bytes in memory, for one grant and for all.
+# Bytes in memory, for one grant and for all grants.
 MOST_OF_ONE, MOST_OF_ALL = 32 * 1024 * 1024, 256 * 1024 * 1024
 
 
@@ -23,8 +23,8 @@ class BodyBudget:
     """The bytes of bodies in memory, by the grant of their requests."""
 
     def __init__(self, *, of_one: int = MOST_OF_ONE, of_all: int = MOST_OF_ALL) -> None:
-        """``of_one`` and ``of_all`` are the most bytes for one grant and for all; a grant's only body may be
-        larger.
+        """``of_one`` and ``of_all`` are the maximum bytes for one grant and for all grants; a grant's only
+        body may be larger.
         """
         self._of_one, self._of_all = of_one, of_all
         self._kept: Counter[int] = Counter()

@@ -1,7 +1,7 @@
 """Publishes the output of watched commands, sealed for each watcher.
 
 A command that no one watches costs nothing. The recorder's output is queued in bounded memory and published
-independently of the session: if the carrier is slow or unavailable, output is left out, and a mark says how
+independently of the session: if the carrier is slow or unavailable, output is dropped, and a mark reports how
 much. Messages are JSON: `["start", {…}]`, `["o", text]`, `["r", "80x24"]`, `["gap", characters]`, `["beat",
 ""]` while nothing is printed, and `["end", ""]`.
 """
@@ -30,8 +30,8 @@ from sessions_app.queries.gateways.watches import OpenWatch, open_watches
 
 log = structlog.get_logger(__name__)
 
-# In characters: the maximum size of one message, and of the output that waits to be published. In bytes: the
-# size of a recording that a new watcher gets.
+# In characters: the maximum size of one message, and of the output that waits to be published. In bytes: how
+# much of a recording a new watcher gets.
 LARGEST, MOST_WAITING, MOST_BEFORE = 64 * 1024, 256 * 1024, 512 * 1024
 # In seconds: the minimum and maximum time between two messages to one watcher, between two checks of the open
 # views, and after a failed message.
@@ -45,7 +45,7 @@ class Broadcast:
     """One run's output for one watcher."""
 
     def __init__(self, watch: OpenWatch, recorder: Recorder, publish: Publish) -> None:
-        """Follow the recorder from now on. Raises OSError."""
+        """Start to follow the recorder. Raises OSError."""
         self._channel, self._sender, self._publish = watch.channel, Sender(watch.key), publish
         self._recorder, self._before = recorder, recorder.so_far()
         self._waiting: deque[Event] = deque()
@@ -54,7 +54,7 @@ class Broadcast:
         recorder.followers.append(self.take)
 
     def take(self, event: Event | None) -> None:
-        """Queue an event, or count it as left out. Never waits."""
+        """Queue an event, or count it as dropped. Never waits."""
         if event is None:
             self._over = True
         elif self._size + len(event[1]) > MOST_WAITING:
@@ -136,8 +136,8 @@ class Broadcasts:
         recorder.followers.append(closed)
 
     def heard(self, run_ids: Iterable[int]) -> None:
-        """Check immediately, because views of these runs began or ended. Runs of other gateways change
-        nothing.
+        """Check immediately, because views of these runs began or ended. Runs of other gateways are
+        ignored.
         """
         if any(run_id in self._recorders for run_id in run_ids):
             self._news.set()
@@ -175,7 +175,7 @@ class Broadcasts:
         try:
             found = await self._database.run(open_watches, run_ids=sorted(runs), now=self._clock.now())
         except Unavailable:
-            # Without confirmation, watchers get output for as long as their process may not confirm them.
+            # Without confirmation, watchers get output for the maximum time between two confirmations.
             if loop.time() > self._confirmed + CONFIRMED_FOR.total_seconds():
                 self._stop()
             return
@@ -210,8 +210,8 @@ def _left(broadcast: Broadcast, done: asyncio.Task[None]) -> None:
 
 
 def _read_before(path: Path, size: int) -> list[Event]:
-    """Return what a new watcher gets first: the terminal's size, and the last output before ``size``
-    bytes.
+    """Return the start of a new watcher's output: the terminal's size, and the end of the output in
+    the recording's first ``size`` bytes.
     """
     with path.open("rb") as file:
         head = json.loads(file.readline())
@@ -226,7 +226,7 @@ def _read_before(path: Path, size: int) -> list[Event]:
 
 
 def _joined(events: Iterable[list[str]]) -> Iterable[Event]:
-    """Yield events with adjacent output joined, each within the size of a message."""
+    """Yield events with adjacent output joined, up to the size of a message."""
     kind, parts, size = "o", list[str](), 0
     for next_kind, text in events:
         if parts and (next_kind != kind or kind != "o" or size + len(text) > LARGEST):

@@ -1,4 +1,4 @@
-"""Calls by programs that request a decision, answered as WSGI (PEP 3333)."""
+"""WSGI responses to programs that request a decision (PEP 3333)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 Environ = dict[str, Any]
 Start = Callable[[str, list[tuple[str, str]]], Any]
 
-# The caller's key (RFC 6750).
+# Matches the caller's key (RFC 6750).
 BEARER = re.compile(r"Bearer ([\x21-\x7e]{32,512})", re.IGNORECASE)
 
 
@@ -26,7 +26,7 @@ class BadCall(Exception):
 def answered(
     start: Start, status: int, body: dict[str, Any], headers: Iterable[tuple[str, str]] = ()
 ) -> Iterable[bytes]:
-    """Answer with JSON that must not be cached."""
+    """Respond with JSON that must not be cached."""
     data = json.dumps(body, ensure_ascii=False).encode()
     kept = [
         ("content-type", "application/json"),
@@ -38,6 +38,6 @@ def answered(
 
 
 def answered_badly(start: Start, error: BadCall, headers: Iterable[tuple[str, str]] = ()) -> Iterable[bytes]:
-    """Answer with the reason why a call is invalid."""
+    """Respond with the reason why a call is invalid."""
     asks = [("www-authenticate", 'Bearer realm="stint"')] if error.status == 401 else []
     return answered(start, error.status, {"error": error.message}, [*headers, *asks])

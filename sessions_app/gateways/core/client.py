@@ -1,5 +1,5 @@
-"""Connections of a gateway to its targets: each request is sent once, to the decided address, and nowhere
-else.
+"""Connections of a gateway to its targets: each request is sent only once, and only to the decided
+address.
 """
 
 from __future__ import annotations
@@ -50,12 +50,12 @@ class TooLarge(ValueError):
 class Client:
     """A pool of connections to all targets of a gateway, in one event loop.
 
-    ``session`` follows the same rules.
+    Requests through ``session`` follow the same rules.
     """
 
     def __init__(self, *, kept: float, ahead: int) -> None:
-        """``kept``: seconds that an idle connection is kept. ``ahead``: bytes of a response that are read
-        ahead of the client.
+        """``kept`` is the number of seconds for which an idle connection is kept. ``ahead`` is the number
+        of bytes of a response that are read ahead of the client.
         """
         connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=kept)
         self._direct = Direct(connector, ahead=ahead, longest=HEAD_BYTES)
@@ -84,8 +84,8 @@ class Client:
     ) -> Answer:
         """Send a request and return the response, with only its head read. Redirects are not followed.
 
-        ``where`` names the target in errors. ``silent``: the most seconds between two chunks of the response;
-        None: no limit. Raises NotReached.
+        ``where`` names the target in errors. ``silent`` is the maximum number of seconds between two chunks
+        of the response; None for no limit. Raises NotReached.
         """
         try:
             if data is None and method in METHODS:
@@ -152,15 +152,15 @@ async def read_small(answer: Answer, most: int) -> bytes:
     async for piece in answer.content.iter_any():
         data += piece
         if len(data) > most:
-            raise TooLarge(f"its response is larger than {most} bytes")
+            raise TooLarge(f"the response is larger than {most} bytes")
     return data
 
 
 async def _checked(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
-    """Pass a request on, as middleware.
+    """Middleware: send a request with checks.
 
     Raises the errors of ``_sent_once``, and HeadTooLarge. Raises WSServerHandshakeError instead of following
-    a WebSocket's redirect, which leads to another address than was decided.
+    a WebSocket's redirect, because the new address was not part of the decision.
     """
     _identify(request.headers)
     answer = await _sent_once(request, handler)
@@ -214,7 +214,7 @@ def _not_reached(where: str, error: BaseException) -> NotReached:
         return NotReached(f"{where} did not respond", sent=False)
     if isinstance(error, HeadTooLarge):
         return NotReached(
-            f"{where} answered with a head of more than {HEAD_BYTES // 1024} KB, and {_UNKNOWN}", sent=True
+            f"{where} responded with a head of more than {HEAD_BYTES // 1024} KB, and {_UNKNOWN}", sent=True
         )
     if isinstance(error, aiohttp.WSServerHandshakeError):
         return NotReached(f"{where} refused the WebSocket with status {error.status}", sent=True)

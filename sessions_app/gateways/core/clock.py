@@ -1,4 +1,4 @@
-"""The database's time, read without a query, so that an unresponsive database delays nothing."""
+"""The database's current time without a query, so that an unresponsive database delays nothing."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 
 
 class LoopClock:
-    """The last reading of the database's clock, plus the time since then on a monotonic clock."""
+    """The database's time: the last reading of its clock, plus the time since then on a monotonic clock."""
 
     def __init__(self, database: dt.datetime, monotonic: float) -> None:
         self._database = database

@@ -8,12 +8,15 @@ from typing import Any
 
 
 class Cuttable:
-    """A ``User`` of a session, except for messages to its holder. ``stop`` may be called at any time."""
+    """A ``User`` of a session, without the method that shows messages to the holder.
+
+    ``stop`` may be called at any time.
+    """
 
     def __init__(self) -> None:
-        # The task that runs it, set by the subclass.
+        # The task of the use, set by the subclass.
         self._task: asyncio.Task[Any] | None = None
-        # Why it was cut; empty if it was not.
+        # Why the use was cut; empty if it was not.
         self._stopped = ""
         self._finish_by: dt.datetime | None = None
         self._finish_seconds = 0

@@ -1,6 +1,6 @@
-"""Deadlines and warnings of open grants, kept by this process's own monotonic clock.
+"""Deadlines and warnings of open grants, measured by this process's own monotonic clock.
 
-The deadlines depend on no message.
+The deadlines don't depend on any message.
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ class Enders:
     def apply_tokens(self, asked: Iterable[OpenSession[Any]], found: Mapping[int, TokenNow]) -> None:
         """Apply the state of the sessions' tokens. A token that is not in the database is not valid.
 
-        A token that ended with its grant is skipped, because the grant's end was already applied: a command
-        may be finishing.
+        A token that ended with its grant is skipped, because the grant's end was already applied, and a
+        command may still be finishing.
         """
         for session in asked:
             state = found.get(session.use.credential_id or 0)
@@ -131,11 +131,11 @@ class Enders:
             session.stop(reason, cut=cut)
         grant.disarm()
         for user in grant.users():
-            # Users that were cut are still leaving.
+            # Users that were cut may not have left yet.
             self._let_finish(grant, user, until, tell=first and not cut and user.finish_by is not None)
 
     def _let_finish(self, grant: OpenGrant, user: User, until: dt.datetime | None, *, tell: bool) -> None:
-        # `until` allows for the longest of the grant's commands. This one has its own limit.
+        # `until` is the limit of the grant's longest command. This command has its own limit.
         less = dt.timedelta(seconds=max(0, grant.finish_seconds - user.finish_seconds))
         limits = [
             moment for moment in (user.finish_by, until - less if until else None) if moment is not None

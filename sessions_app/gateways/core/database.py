@@ -21,8 +21,8 @@ from broker.kernel.threads import Threads
 
 T = TypeVar("T")
 
-# In seconds. A connection that was idle for longer is tested before use, because a network may have dropped
-# it silently.
+# In seconds. A connection that was idle for longer is tested before use, because the network may have
+# dropped it silently.
 _FRESH = 2.0
 _used = threading.local()
 
@@ -35,7 +35,7 @@ class NotTaken(StintError):
 
 
 class Database:
-    """Runs functions in a few threads. When idle, one thread remains.
+    """Runs functions in a few threads, of which one remains when idle.
 
     Raises ``Unavailable`` if the database fails, and ``NotTaken`` if it refuses.
     """
@@ -46,7 +46,7 @@ class Database:
     async def run(self, function: Callable[..., T], /, **arguments: Any) -> T:
         """Return the function's result. Canceling does not stop the function in its thread."""
         loop = asyncio.get_running_loop()
-        # The context contains the request's ID, which entries of the record contain too.
+        # The context has the request's ID, which is also in entries of the record.
         work = partial(contextvars.copy_context().run, guarded, function, **arguments)
         return await loop.run_in_executor(self._pool, work)
 
@@ -54,7 +54,7 @@ class Database:
         """Run a function in one of the threads, for a thread other than the event loop's. Its errors are
         passed on unchanged.
 
-        Raises RuntimeError once stopped.
+        Raises RuntimeError after ``stop``.
         """
         return self._pool.submit(function, **arguments)
 
@@ -64,13 +64,13 @@ class Database:
         """
 
         def connect() -> None:
-            # The connection belongs to the thread that looks it up.
+            # Each thread has its own connection.
             connection.ensure_connection()
 
         await self.run(connect)
 
     def stop(self) -> None:
-        """Accept nothing new, drop what is queued, and wait for nothing."""
+        """Accept nothing new, and drop queued functions, without waiting for those that run."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 

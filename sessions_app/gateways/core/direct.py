@@ -20,7 +20,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 METHODS = frozenset(("GET", "HEAD", "OPTIONS"))
-# The maximum number of servers for which the pool's keys are kept.
+# The maximum number of servers for which pool keys are kept.
 _MOST = 256
 
 
@@ -78,19 +78,19 @@ class Direct:
     """Sends requests without a body on a pool's connections."""
 
     def __init__(self, connector: aiohttp.TCPConnector, *, ahead: int, longest: int) -> None:
-        """``ahead``: bytes of a response that are read ahead of its reader.
+        """``ahead`` is the number of bytes of a response that are read ahead of its reader.
 
-        ``longest``: bytes of a line of its head.
+        ``longest`` is the maximum length of a line in its head, in bytes.
         """
         self._connector, self._ahead, self._longest = connector, ahead, longest
         self._loop = asyncio.get_running_loop()
-        # What the pool needs of each server, by address and TLS settings.
+        # The pool's request for each server, by address and TLS settings.
         self._servers: dict[tuple[object, ...], ClientRequest] = {}
 
     async def send(
         self, method: str, url: URL, headers: Mapping[str, str], limit: aiohttp.ClientTimeout, **tls: Any
     ) -> DirectAnswer:
-        """Send a request once. Raises what ``ClientSession.request`` raises."""
+        """Send a request once. Raises the same errors as ``ClientSession.request``."""
         server = self._server(url, tls)
         try:
             connection = await self._connector.connect(server, [], limit)
@@ -134,7 +134,7 @@ class Direct:
             while 100 <= message.code < 200 and message.code != 101:
                 message, content = await protocol.read()
         except HttpProcessingError as error:
-            raise aiohttp.ClientPayloadError(f"malformed answer: {error.message}") from error
+            raise aiohttp.ClientPayloadError(f"malformed response: {error.message}") from error
         return DirectAnswer(connection, message, content)
 
     def _server(self, url: URL, tls: dict[str, Any]) -> ClientRequest:
@@ -148,7 +148,7 @@ class Direct:
 
 
 class _Server(ClientRequest):
-    """A request in the form that the pool accepts, whose key is computed once."""
+    """A request in the form that the pool accepts. Its key is computed only once."""
 
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)

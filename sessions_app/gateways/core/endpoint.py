@@ -17,7 +17,7 @@ class Shared:
     """The services that every endpoint of one process uses.
 
     ``name`` is the gateway's name. ``closed_because`` returns why the gateway admits no one, or an empty
-    string if it is open. ``room`` limits the memory for bodies.
+    string if the gateway is open. ``room`` limits the memory for bodies.
     """
 
     database: Database

@@ -1,8 +1,8 @@
 """Deadlines on targets that people reach directly, while Stint's database is unavailable.
 
 Nothing can be revoked without the database. But a gateway keeps a list of access that is about to end, and
-the target has its deadline. So after the gateway has had no response from its database for a while, it
-requests each overdue end from the target.
+targets store the deadlines. If the database has not responded for a while, the gateway makes the
+targets end overdue access.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from sessions_app.operations.targets.connect import connector_for, lease_of
 
 log = structlog.get_logger(__name__)
 
-# How long before and after its deadline access is kept in memory.
+# Access is in the list from this long before its deadline until this long after it.
 AHEAD = dt.timedelta(seconds=30)
-# Seconds: how late the database may respond, how often that is checked, and after which a target is tried
-# again.
+# Seconds: how late the database may respond, the interval of checks, and the pause before a target is
+# retried.
 LATE, EVERY, AGAIN = 1.0, 0.1, 1.0
 PLACES = 8
 # How long the list is used before the database is asked for it again.

@@ -17,7 +17,7 @@ from sessions_app.operations.sessions.open_session import Opening
 from sessions_app.operations.sessions.try_command import Tried, try_command
 from sessions_app.policy.commands.answers import Allowed, Refused
 
-# Seconds after which the database counts as unavailable. Nothing has run by then.
+# The database counts as unavailable after this many seconds. Nothing has run by then.
 DATABASE_TIMEOUT = 8.0
 U = TypeVar("U", bound=AnyUse)
 
@@ -36,7 +36,7 @@ async def try_first(
     """Try a command in a session, and register the session if it is new. Nothing may be sent before this
     function returns `allowed`.
 
-    ``too_late`` is called with an attempt that was recorded after the function had stopped waiting. Raises
+    ``too_late`` is called with an attempt that is recorded after this function has stopped waiting. Raises
     StintError.
     """
     async with session.lock:

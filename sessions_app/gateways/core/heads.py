@@ -1,5 +1,5 @@
-"""Heads of requests and responses: refuses what two servers could read differently, and drops unlisted
-headers.
+"""Heads of requests and responses. Heads that two servers could read differently are refused, and
+unlisted headers are dropped.
 
 Source: RFC 9110 §7.6.1 (fields of one connection), RFC 9112 §6.1 and §11.2 (framing, request smuggling).
 """
@@ -48,7 +48,7 @@ _OF_THE_TARGET = frozenset(
     )
 )
 _DROPPED = HOP_BY_HOP | _OF_THE_TARGET
-# Fields that may occur once: servers differ on which of two counts.
+# Fields that may occur only once: servers differ on which of two copies counts.
 _ONCE = (
     "authorization",
     "content-encoding",
@@ -67,7 +67,7 @@ _VERSION = {"sec-websocket-version": "13", "upgrade": "websocket", "connection":
 _LENGTH = re.compile(r"0|[1-9][0-9]{0,17}")
 
 
-# Statuses after which a retry may succeed: too many requests, or something is unavailable.
+# Statuses after which a retry may succeed: too many requests, or a service is unavailable.
 _LATER = (429, 503)
 
 
@@ -83,8 +83,8 @@ class HeadRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Framing:
-    """How long the body is: ``length`` in bytes (None: chunked), and whether the client waits for 100
-    Continue.
+    """How a body is sent: its ``length`` in bytes (None: chunked), and whether the client waits for
+    100 Continue.
     """
 
     length: int | None
@@ -148,7 +148,7 @@ def check_handshake(request: BaseRequest) -> None:
 
 
 def said_in(request: BaseRequest) -> dict[str, str]:
-    """Return the headers of a request by lower-case name, without those of the connection. Repeated headers
+    """Return the headers of a request by lowercase name, without connection headers. Repeated headers
     are joined (RFC 9110 §5.3). Raises HeadRefused for a value that is not printable ASCII.
     """
     named = _named_in_connection(request.headers)
@@ -164,10 +164,10 @@ def said_in(request: BaseRequest) -> dict[str, str]:
 
 
 def answered(headers: CIMultiDictProxy[str], secrets: Collection[str]) -> CIMultiDict[str]:
-    """Return the headers of a response for the client, without those of the connection, cookies, and any of
+    """Return a response's headers for the client, without connection headers, cookies, and any of
     ``secrets``.
 
-    Content-Length is dropped: it is set from the bytes that are sent.
+    Content-Length is also dropped, and set later from the bytes that are sent.
     """
     named = _named_in_connection(headers)
     passed: CIMultiDict[str] = CIMultiDict()
@@ -179,14 +179,14 @@ def answered(headers: CIMultiDictProxy[str], secrets: Collection[str]) -> CIMult
 
 
 def _in_utf_8(value: str) -> str:
-    """Return a header's value with a question mark for each byte that is not UTF-8, because those can't be
-    sent.
+    """Return a header's value with a question mark for each byte that is not UTF-8, because such bytes
+    can't be sent.
     """
     return value if value.isascii() else value.encode("utf-8", "replace").decode()
 
 
 def again(error: StintError) -> dict[str, str]:
-    """Return the headers for an error: when to retry, if that can help (RFC 9110 §10.2.3)."""
+    """Return an error's headers: Retry-After, if a retry can help (RFC 9110 §10.2.3)."""
     return {"retry-after": "1"} if error.status in _LATER else {}
 
 

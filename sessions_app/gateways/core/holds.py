@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-# In seconds. Notifications wake waiters immediately; a lost notification delays them by this much.
+# In seconds. Notifications wake waiting tasks immediately. If one is lost, the tasks wake after this time.
 POLL = 2.0
 
 

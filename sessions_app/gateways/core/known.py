@@ -1,6 +1,7 @@
-"""Order of access to the database: tokens that were valid a moment ago go first, all others wait their turn.
+"""The order in which tokens are checked: tokens that were valid a moment ago are checked first, all others
+wait their turn.
 
-A flood of unknown tokens then takes few of the threads that all requests and ends need.
+So a flood of unknown tokens occupies only a few of the database threads, which requests and ends also need.
 """
 
 from __future__ import annotations
@@ -29,14 +30,17 @@ MOST_OF_ONE, MOST_OF_ALL = 50, 1000
 
 
 class Admissions:
-    """Schedules the checks of tokens. Only the order of the checks is affected, not their results."""
+    """Schedules the checks of tokens.
+
+    The schedule affects only the order of the checks, not their results.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._turns = Turns(STRANGERS)
         self._strangers: Counter[str] = Counter()
         self._known: OrderedDict[str, float] = OrderedDict()
-        # Checks that are about to run, which other requests can still share.
+        # Checks that are about to run, and that other requests can still share.
         self._open: dict[Hashable, asyncio.Future[Any]] = {}
         self._asking: set[asyncio.Task[Any]] = set()
 
@@ -49,12 +53,12 @@ class Admissions:
             if not self._is_known(digest):
                 # All addresses of one IPv6 network count as one.
                 await stack.enter_async_context(self._turn(source_of(client)))
-            # The function's thread continues after its caller is gone, so its turn must last as long.
+            # The thread continues even if the caller is gone, so the turn must last until the thread ends.
             asking = self._begin(self._ask_in(stack.pop_all(), digest, partial(function, **arguments)))
         return await asyncio.shield(asking)
 
     async def queue(self, client: str, function: Callable[..., T], /, **arguments: Any) -> T:
-        """Return the result of a function that reads what a client without a proven token asks for.
+        """Return the result of a function that reads data for a client without a proven token.
 
         Raises Unavailable if too many requests with unknown tokens are waiting.
         """
@@ -73,9 +77,11 @@ class Admissions:
         /,
         **arguments: Any,
     ) -> T:
-        """Like ``ask``, but once for all requests with the same key that arrive before the query. Each
-        request gets a result that is newer than its arrival. A refusal is not shared, so that each one is
-        recorded.
+        """Like ``ask``, but run the function only once for all requests with the same key that arrive before
+        its query.
+
+        Each request gets a result that is newer than its arrival. A refusal is not shared, so that each one
+        is recorded.
 
         ``directly`` queries without a thread, and returns None if only ``function`` can decide.
         """
@@ -100,7 +106,7 @@ class Admissions:
         directly: Callable[[], Awaitable[T | None]],
         function: Callable[[], T],
     ) -> T:
-        # Include requests that arrived in the same turn of the event loop.
+        # Include requests that arrive in the same iteration of the event loop.
         await asyncio.sleep(0)
         del self._open[key]
         found = await directly()
@@ -120,7 +126,7 @@ class Admissions:
 
     def _answered(self, asking: asyncio.Task[Any]) -> None:
         self._asking.discard(asking)
-        # The caller may be gone; then nothing else retrieves the exception.
+        # If the caller is gone, nothing else retrieves the exception.
         if not asking.cancelled():
             asking.exception()
 
@@ -151,7 +157,7 @@ class Admissions:
         try:
             found = await self._database.run(function)
         except StintError:
-            # Without the database, the token may still be valid.
+            # The check failed because of the database, so the token may still be valid.
             raise
         except Exception:
             self._note(digest, valid=False)

@@ -40,7 +40,7 @@ class Renewal:
 
     ``reading`` is the database's time. ``grants`` and ``tokens`` are the states of open grants and of the
     tokens in use. ``removed_keys`` has the keys that were removed. ``answers`` has the results of the
-    endpoints' own questions.
+    endpoints' own queries.
     """
 
     renewed: Renewed
@@ -64,10 +64,10 @@ class Question(Generic[T]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """The name of a gateway, its release of Stint, and how clients recognize it.
+    """The name of a gateway, its release of Stint, and the keys by which clients recognize it.
 
-    ``host_key`` is the SSH host key, ``tls_fingerprint`` that of the certificate that clients of web gateways
-    trust. Each is empty if the gateway has no such endpoint.
+    ``host_key`` is the SSH host key; ``tls_fingerprint`` is the fingerprint of the certificate that clients
+    of web gateways trust. Each is empty if the gateway has no such endpoint.
     """
 
     name: str
@@ -82,7 +82,7 @@ class GatewayLease:
     def __init__(self, known: Known, *, registry: Registry, enders: Enders) -> None:
         # Its own thread, so that holders can't delay it.
         self._database = Database(threads=1, name="lease")
-        # What the next renewal publishes; endpoints add their own part.
+        # The data that the next renewal publishes. Endpoints add their own part.
         self.known = known
         # Queries of the endpoints at each renewal.
         self.questions: list[Question[Any]] = []
@@ -91,7 +91,7 @@ class GatewayLease:
         self._deadline: asyncio.TimerHandle | None = None
         # The number of gateways, including this one.
         self.gateways = 1
-        # Called when a gateway has disappeared, because others must take over its tasks.
+        # Called when another gateway has disappeared, because its tasks must be taken over.
         self.on_fewer: Callable[[], None] = lambda: None
         # Why no grant can be used; empty while the lease is valid.
         self.lost = ""
@@ -122,14 +122,14 @@ class GatewayLease:
         self._registry.compare(sessions, renewal.renewed.open)
         if renewal.removed_keys:
             self._registry.stop_proven_by(renewal.removed_keys, "your SSH key was removed")
-        # Count from the start of the query, because the response may have taken long.
+        # The lease counts from the start of the query, because the response may have taken long.
         self._hold_until(began + LEASE.total_seconds())
         for call in self.on_renewed:
             call()
         return renewal.renewed.id
 
     async def keep(self) -> None:
-        """Renew forever: once a second, or immediately if the last renewal took longer."""
+        """Renew the lease forever: once a second, or immediately if the last renewal took longer."""
         left = EVERY
         while True:
             await asyncio.sleep(left)
@@ -141,7 +141,7 @@ class GatewayLease:
             left = max(0.0, began + EVERY - self._loop.time())
 
     async def look(self, grant_ids: list[int]) -> None:
-        """Check some grants immediately, because they may have ended."""
+        """Check these grants immediately, because they may have ended."""
         asked = [grant_id for grant_id in grant_ids if grant_id in self._registry.grants]
         if not asked:
             return

@@ -1,5 +1,5 @@
-"""Listens for PostgreSQL notifications of ended grants, decisions and orders. Each is sent in the transaction
-that makes the change.
+"""Listens for PostgreSQL notifications of ended grants, decisions and orders. Each notification is sent in
+the transaction that makes the change.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ async def listen(
 ) -> None:
     """Listen forever.
 
-    ``on_gap`` is called after each (re)connection, because earlier notifications were missed.
+    ``on_gap`` is called after each connection or reconnection, because earlier notifications were missed.
     """
     wait = FIRST_RETRY
     while True:
@@ -67,6 +67,6 @@ async def listen(
 
 
 async def cancelled(task: asyncio.Task[None]) -> None:
-    """Cancel a task and wait until it has ended. The task's own exception is not raised."""
+    """Cancel a task and wait until the task has ended. The task's own exception is not raised."""
     task.cancel()
     await asyncio.wait({task})

@@ -9,7 +9,10 @@ from sessions_app.gateways.core.recording import FLUSH_AFTER, Recorder
 
 
 class Live:
-    """The output of one command. ``error`` is why it can't be recorded; ``failed`` is called in that case."""
+    """The output of one command.
+
+    ``error`` is why the output can't be recorded; ``failed`` is called in that case.
+    """
 
     def __init__(self, recorder: Recorder | None, failed: Callable[[], None]) -> None:
         """Without a recorder, nothing is recorded."""
@@ -18,8 +21,8 @@ class Live:
         self.error: OSError | None = None
 
     def add(self, data: bytes, *, error: bool) -> None:
-        """Record output before it is shown. Raises OSError, because output that can't be recorded is not
-        shown.
+        """Record output before it is shown. Raises OSError if the output can't be recorded; it must then
+        not be shown.
         """
         if self._recorder is None:
             return
@@ -29,7 +32,8 @@ class Live:
             self.error = problem
             raise
         if self._flush is None:
-            # One timer for all output until it fires, so that a flood costs as little as one line.
+            # A timer flushes all output since the last flush together, so that a flood costs as little as one
+            # line.
             self._flush = asyncio.get_running_loop().call_later(FLUSH_AFTER, self._show)
 
     def resize(self, width: int, height: int) -> None:
@@ -38,7 +42,7 @@ class Live:
             self._recorder.resize(width, height)
 
     def stop(self) -> None:
-        """Flush nothing more."""
+        """Stop the timer that flushes output."""
         if self._flush is not None:
             self._flush.cancel()
             self._flush = None

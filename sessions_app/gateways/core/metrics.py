@@ -14,11 +14,11 @@ CONNECTIONS_REFUSED = Counter(
 )
 CUT = Histogram(
     "stint_gateway_cut_seconds",
-    "Time from the deadline, or from the revoke, to the cut of the connections",
+    "Time from the deadline or revoke until the connections were cut",
     ["cause"],
     buckets=SECONDS,
 )
 LEASE_LOST = Counter(
     "stint_gateway_lease_lost",
-    "Times that the gateway cut everything because it could not reach its database",
+    "Number of times that the gateway cut everything because it could not reach its database",
 )

@@ -1,8 +1,8 @@
 """One gateway in a process: its open sessions, its lease from the database, and its notifications.
 
-An endpoint registers its sessions (``OpenSession``) and their users (``User``), and the node cuts them: at a
-deadline by its own clock, after a NOTIFY, by its query each second, and when it could not query the database
-for ten seconds.
+An endpoint registers its sessions (``OpenSession``) and their users (``User``), and the node cuts them: at
+the deadline by its own clock, after a NOTIFY, when its query each second finds an end, and when it has not
+reached the database for ten seconds.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from sessions_app.operations.sessions.stop_gateway import stop_gateway
 
 log = structlog.get_logger(__name__)
 
-# Seconds. Shutdown takes at most 5 in all.
+# In seconds. A shutdown takes at most 5 seconds in total.
 REPORTS_S, SESSIONS_S, ROW_S = 2.0, 1.5, 1.0
 
 
 class Node:
-    """One gateway in one event loop. ``on_hold`` and ``on_heard`` can be set until ``start``; endpoints add
-    to ``on_order`` at any time.
+    """One gateway in one event loop. ``on_hold`` and ``on_heard`` can be set before ``start``. Endpoints
+    can add to ``on_order`` at any time.
     """
 
     def __init__(self, known: Known, *, database: Database, reading: clock.Reading) -> None:
@@ -53,8 +53,8 @@ class Node:
         self.on_order: list[Callable[[], None]] = []
         # Called after the cuts that a notification caused.
         self.on_heard: Callable[[], None] = _nothing
-        # Called when a task has failed, because the node may have lost its lease or its listener, and must
-        # not continue.
+        # Called when a task has failed: without its lease or its listener, the node must not
+        # continue.
         self.on_failed: Callable[[], None] = _nothing
         self._stopping = False
         self._tasks: list[asyncio.Task[None]] = []
@@ -92,7 +92,7 @@ class Node:
         self._tasks.append(task)
 
     async def close(self, reason: str) -> None:
-        """Cut everything, and wait briefly for it to end."""
+        """Cut all sessions, and wait briefly until they have ended."""
         self._stopping = True
         self.registry.stop_all(reason)
         with contextlib.suppress(TimeoutError):
@@ -119,11 +119,11 @@ class Node:
         # If this fails, the next renewal does the same.
         with contextlib.suppress(Unavailable):
             await self.lease.look(grant_ids)
-        # After the cut, which is more urgent.
+        # This follows the cut, which is more urgent.
         self.on_heard()
 
     async def _catch_up(self) -> None:
-        """Check everything that missed notifications may have announced."""
+        """Check everything about which notifications may have been missed."""
         self._ordered()
         self.broadcasts.heard_nothing()
         self.stops.heard_nothing()

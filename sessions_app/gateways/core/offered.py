@@ -1,4 +1,4 @@
-"""Find the page where a holder can request access that allows a refused action."""
+"""Find the page for requesting access that would allow a refused action."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ NOT_TO_BE_ASKED = frozenset(("syntax", "denied", "empty", TOO_MANY_WAITING))
 
 
 def form_url(holder_id: int, cluster: str, question: Question | None) -> str:
-    """Return the page where someone can request access on a cluster that allows ``question``; empty if there
-    is none.
+    """Return the URL of the page for requesting access on a cluster that would allow ``question``; empty if
+    there is none.
     """
     holder = Identity.objects.filter(pk=holder_id, is_active=True).first()
     found = offers(identity=holder, cluster=cluster, question=question) if holder is not None else []

@@ -21,10 +21,10 @@ from sessions_app.queries.gateways.orders import orders_to_claim
 
 log = structlog.get_logger(__name__)
 
-# In seconds. Notifications wake this task immediately. A lost one delays the order by at most this, because
-# any gateway finds it.
+# In seconds. Notifications wake this task immediately. If one is lost, the order waits at most this long,
+# until any gateway finds it.
 POLL, POLL_OF_MANY = 1.0, 10.0
-# The proof of a session for an order: its holder is signed in to the pages.
+# The proof of identity in a session for an order: its holder is signed in to the pages.
 PROOF = "page"
 OVER = "The grant has ended, or its target was removed. Nothing was run."
 FAILED = "Internal error. Nothing is running. See the gateway's log."
@@ -49,7 +49,10 @@ class Orders:
         self._shared.node.keep(self._keep(), f"{self._kind} orders")
 
     async def stop(self) -> None:
-        """Cancel what still runs. The page shows a moment later that an order was claimed and not started."""
+        """Cancel the running orders.
+
+        A moment later, the page shows which orders were claimed but not started.
+        """
         for task in list(self._tasks):
             task.cancel()
         if self._tasks:

@@ -10,7 +10,7 @@ from aiohttp.web import BaseRequest
 from broker.kernel.errors import StintError
 from sessions_app.gateways.core.heads import HeadRefused
 
-GIVEN_UP = "canceled by its client"
+GIVEN_UP = "canceled by the client"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Report:
 def failed_by(error: Exception, *, sent: bool) -> Report:
     """Return the outcome of a request that failed with an error.
 
-    ``sent``: the target may have received the request.
+    ``sent`` means that the target may have received the request.
     """
     state: Literal["cut", "failed"] = "cut" if sent else "failed"
     if isinstance(error, StintError):

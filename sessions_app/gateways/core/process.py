@@ -1,4 +1,4 @@
-"""The gateway process: one node with its endpoints, its start, and its stop, which ends no grant."""
+"""The gateway process: the start and stop of one node with its endpoints. A stop ends no grant."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from sessions_app.operations.sessions.stop_gateway import stop_gateway
 
 log = structlog.get_logger(__name__)
 
-# One of them is for the sweeper's tasks other than ends.
+# One of these threads is for the sweeper's other tasks, besides ends.
 THREADS = 7
 # In seconds. The event loop must respond within this time to count as alive.
 _TURN_S = 5.0
@@ -40,8 +40,9 @@ STOPPING = "the gateway is stopping"
 
 
 class CannotListen(StintError):
-    """A gateway can't listen at its address: the address is taken, reserved, or not of this machine. Change
-    the address, or stop the process that uses it.
+    """A gateway can't listen at its address: the address is taken, reserved, or not one of this machine's.
+
+    Change the address, or stop the process that uses it.
     """
 
     code = "cannot_listen"
@@ -57,7 +58,9 @@ class Options:
 
 
 def raise_file_limit() -> None:
-    """Raise the limit of open files as far as the system allows: each session takes two descriptors."""
+    """Raise the limit of open files as far as the system allows, because each session needs two
+    descriptors.
+    """
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
@@ -78,7 +81,7 @@ class Gateway:
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT, or until open sessions have ended after SIGUSR1.
 
-        Waits for the database at startup. Raises CannotListen, and what an endpoint raises for invalid
+        Waits for the database at startup. Raises CannotListen, and an endpoint's errors about invalid
         settings.
         """
         loop = asyncio.get_running_loop()
@@ -96,7 +99,7 @@ class Gateway:
             self._database.stop()
 
     async def _begun(self) -> bool:
-        """Start as soon as the database responds. Return False if the process is to stop before that."""
+        """Start as soon as the database responds. Return False if the process has to stop before that."""
         while not self._stop.is_set():
             try:
                 await self._begin()
@@ -140,15 +143,15 @@ class Gateway:
             await self._drained()
 
     async def _drained(self) -> None:
-        """Accept no new connections, and wait until running commands have ended, the time limit, or
-        SIGTERM.
+        """Accept no new connections, and wait until running commands have ended, the time limit has
+        passed, or SIGTERM arrives.
         """
         minutes, registry = settings.GATEWAY_DRAIN_MINUTES, self._node.registry
         for endpoint in self._endpoints:
             endpoint.drain()
         log.info("gateway.drains", minutes=minutes, sessions=len(registry.sessions()))
         registry.tell_all(
-            f"This gateway restarts within {minutes} min. Then connect again: your grant continues."
+            f"This gateway restarts within {minutes} min. Your grant continues: connect again after that."
         )
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(minutes * 60):
@@ -191,7 +194,7 @@ async def _closed(endpoint: Endpoint) -> None:
     """Close an endpoint. If that fails, the others are still closed."""
     try:
         await endpoint.close()
-    except Exception as error:  # the process must still leave the database
+    except Exception as error:  # the process must still record its stop in the database
         log.exception("gateway.endpoint_not_closed", endpoint=endpoint.name, error=type(error).__name__)
 
 

@@ -17,9 +17,9 @@ from joserfc.errors import JoseError
 
 from sessions_app.operations.grants.use_proof import use_proof
 
-# RFC 9864's name includes the curve; the older EdDSA does not.
+# The name from RFC 9864 includes the curve; the older name, EdDSA, does not.
 ALGORITHMS = ("ES256", "Ed25519")
-# How old a proof may be, and how far ahead a holder's clock may be.
+# How old a proof may be, and how far ahead a holder's clock may be, in seconds.
 OLDEST = dt.timedelta(seconds=60)
 AHEAD = dt.timedelta(seconds=5)
 _LONGEST = 8192

@@ -24,7 +24,8 @@ log = structlog.get_logger(__name__)
 # In seconds. The connection is opened when reads come at shorter intervals, and closed after a longer
 # interval, because a network may drop an idle connection without notice.
 BUSY_S = 2.0
-# The maximum number of reads in progress, which fit into the connection's buffer. Others use threads.
+# The maximum number of reads in progress, which all fit into the connection's buffer. Further reads use
+# threads.
 MOST = 64
 _Connection = psycopg.AsyncConnection[Any]
 
@@ -51,8 +52,8 @@ class Reads:
         self._last = float("-inf")
 
     async def read(self, statement: Statement, values: Sequence[bytes | None]) -> Answer | None:
-        """Return the result of a read that starts now, with binary columns; None if the caller must read in a
-        thread instead, because there is no connection or the read failed.
+        """Return the result of a read that starts now, with binary columns; None if there is no connection or
+        the read failed, so that the caller must read in a thread.
 
         Raises Unavailable once the database has been silent for as long as the statement's patience.
         """
@@ -114,7 +115,7 @@ class Reads:
         pgconn.send_query_prepared(statement.name, values, result_format=pq.Format.BINARY)
         pgconn.pipeline_sync()
         if pgconn.flush():
-            raise psycopg.OperationalError("the connection takes nothing more")
+            raise psycopg.OperationalError("the connection accepts no more data")
 
     def _readable(self) -> None:
         if self._connection is None:
@@ -125,7 +126,7 @@ class Reads:
             self._drop(str(error))
 
     def _take(self, pgconn: pq.abc.PGconn) -> None:
-        """Process what has arrived. Each read ends with its own result, even a failed one.
+        """Process the results that have arrived. Each read has its own result, even if it failed.
 
         Raises psycopg's errors.
         """

@@ -54,11 +54,11 @@ class Recorder:
     ) -> None:
         """Create ``folder/path``, readable only by its owner. Private keys in the title are masked.
 
-        Once ``room`` is used up, output is counted but not kept. Raises OSError. An existing file is never
-        overwritten.
+        Once the space in ``room`` is used up, output is counted but not kept. Raises OSError. An existing
+        file is never overwritten.
         """
         self._file = os.fdopen(_created(folder / path), "wb", buffering=_BUFFER)
-        # Until the file is closed or this process ends, `store_recordings` does not treat it as finished.
+        # Until the file is closed or this process ends, `store_recordings` does not consider it finished.
         with contextlib.suppress(OSError):
             fcntl.flock(self._file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         self._path, self._at = path, folder / path
@@ -69,8 +69,8 @@ class Recorder:
         self._room = room
         self._full = False
         self._began = time.monotonic()
-        # One decoder for each stream, because a character may be split across packets, with data of the other
-        # stream in between.
+        # One decoder for each stream: a character may be split across packets, with data of the other stream
+        # in between.
         self._decoders = {error: codecs.getincrementaldecoder("utf-8")("replace") for error in (False, True)}
         width, height = size
         self._line(
@@ -105,7 +105,7 @@ class Recorder:
             self._event(f"{width}x{height}", kind="r")
 
     def so_far(self) -> tuple[Path, int]:
-        """Return the file, and how many of its bytes readers can currently rely on. Raises OSError."""
+        """Return the file, and how many bytes of it are complete events. Raises OSError."""
         self._file.flush()
         return self._at, self._written
 

@@ -17,7 +17,7 @@ from sessions_app.operations.sessions.renew_gateway import OpenAtGateway
 
 U = TypeVar("U", bound=AnyUse)
 
-NOT_HELD = "not held by the gateway"
+NOT_HELD = "not open at the gateway"
 
 
 class Ended(StintError):
@@ -44,13 +44,13 @@ class User(Protocol):
         """Show a line to the holder."""
 
     def stop(self, reason: str) -> None:
-        """Cut everything immediately, and show the reason to the holder in a sentence."""
+        """Cut everything immediately, and show the holder the reason, a sentence."""
 
 
 class OpenSession(Generic[U]):
     """The use of one grant by one connection or one token.
 
-    The session is registered with its first command, and reported closed once. ``good_until`` is when its
+    The session is registered with its first command, and reported as closed once. ``good_until`` is when its
     token expires; None if the grant expires first.
     """
 
@@ -95,8 +95,8 @@ class OpenSession(Generic[U]):
         self._registry.registering.pop(work, None)
 
     def opened(self, session_id: int) -> None:
-        """Record that the session is registered. A row that no session here would close is closed
-        immediately.
+        """Record that the session is registered. If the session has already ended here, close its
+        row immediately.
         """
         if self.id is None and not self._closed:
             self.id = session_id
@@ -105,7 +105,7 @@ class OpenSession(Generic[U]):
             self._report_closed(session_id, "the database answered too late")
 
     def enter(self, user: User) -> None:
-        """Add a user, so that every end reaches it. Raises Ended."""
+        """Add a user, which every end then reaches. Raises Ended."""
         self.check()
         self.users.add(user)
 
@@ -130,7 +130,7 @@ class OpenSession(Generic[U]):
         self._settle(reason)
 
     def disarm(self) -> None:
-        """Cancel the timer of its token."""
+        """Cancel the timer for the session's token."""
         if self.timer is not None:
             self.timer.cancel()
             self.timer = None
@@ -173,7 +173,7 @@ class OpenGrant:
         return [user for session in self.sessions for user in session.users]
 
     def disarm(self) -> None:
-        """Cancel its timers."""
+        """Cancel the grant's timers."""
         for timer in self.timers:
             timer.cancel()
         self.timers.clear()
@@ -197,8 +197,8 @@ class Registry:
         self.clock = clock
         self.watcher: Watcher | None = None
         self.grants: dict[int, OpenGrant] = {}
-        # Grants of sessions that are being registered, because their rows may exist before this process gets
-        # the result.
+        # Grants of sessions that are being registered: their rows may exist before this process gets the
+        # result.
         self.registering: dict[asyncio.Future[Any], int] = {}
         # Set when a user has left.
         self.left = asyncio.Event()
@@ -226,7 +226,7 @@ class Registry:
         return grant
 
     def closed(self, session: OpenSession[Any]) -> None:
-        """Remove a session. With its last session, a grant is removed too."""
+        """Remove a session. With its last session, the grant is also removed."""
         grant = session.grant
         grant.sessions.discard(session)
         if not grant.sessions:
@@ -260,8 +260,8 @@ class Registry:
         return [session for session in self.sessions() if session.id is not None]
 
     def compare(self, asked: Iterable[OpenSession[Any]], found: Collection[OpenAtGateway]) -> None:
-        """Close the sessions in ``asked`` whose rows are closed. Also close rows that no session here has,
-        for example because the result of opening them was lost.
+        """Close the sessions in ``asked`` whose rows are closed. Also close rows without a session here,
+        which exist if the result of opening a session was lost.
         """
         rows = {row.session_id for row in found}
         for session in asked:

@@ -20,7 +20,7 @@ RETRY = 1.0
 
 
 class Reports:
-    """Sends reports in order, one chain for each session."""
+    """Sends reports, in order within each session's chain."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -35,7 +35,7 @@ class Reports:
         accepted it.
 
         ``plain`` replaces data from outside if the database refuses it. A report that is refused again is
-        dropped if others follow it. So no data from a holder or a target can keep a session from being
+        dropped if other reports follow it. So no data from a holder or a target can keep a session from being
         closed.
         """
         before = self._last.get(chain)
@@ -46,7 +46,7 @@ class Reports:
         task.add_done_callback(lambda done: self._forget(chain, done))
 
     def chains(self) -> KeysView[object]:
-        """Return the chains with reports that were not delivered yet."""
+        """Return the chains with undelivered reports."""
         return self._last.keys()
 
     async def wait(self, seconds: float) -> bool:
@@ -93,4 +93,4 @@ class Reports:
 
 
 def _nothing() -> None:
-    """Do nothing: nobody is waiting."""
+    """Do nothing: no one is waiting."""

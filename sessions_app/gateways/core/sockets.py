@@ -11,7 +11,7 @@ from aiohttp.web import BaseRequest
 
 GOODBYE_S = 0.4
 FORBIDDEN, BROKEN = 1008, 1011
-# A close frame has room for 125 bytes, two of which are for its code.
+# A close frame can contain 125 bytes, two of which are for its code.
 MOST_REASON = 120
 _PROTOCOL = re.compile(r"[A-Za-z0-9!#$%&'*+./^_`|~-]{1,100}")
 
@@ -23,7 +23,7 @@ def protocols_of(request: BaseRequest) -> list[str]:
 
 
 async def say_goodbye(side: Any, code: int, reason: bytes) -> None:
-    """Close one side, without waiting long, because the peer may not read."""
+    """Close one side. Don't wait long, because the peer may not be reading."""
     sendable = code if 1000 <= code < 5000 and code not in (1004, 1005, 1006, 1015) else BROKEN
     with contextlib.suppress(TimeoutError, ConnectionError, RuntimeError):
         async with asyncio.timeout(GOODBYE_S):
@@ -34,7 +34,7 @@ async def end_with(transport: asyncio.Transport, data: bytes) -> None:
     """Send the last chunk and drop the connection. A client that is not reading does not get it."""
     transport.write(data)
     try:
-        # The event loop writes at the end of its turn.
+        # The event loop writes at the end of its iteration.
         await asyncio.sleep(0)
     finally:
         transport.abort()
@@ -43,9 +43,9 @@ async def end_with(transport: asyncio.Transport, data: bytes) -> None:
 async def drop(request: BaseRequest, side: Any, text: str) -> None:
     """Close a client's WebSocket with the reason, and its connection, whether or not the client reads.
 
-    Without a message, the close code reports a failure.
+    If there is no message, the close code reports a failure.
     """
-    # Closing may clear the request's transport, and cancels its handler.
+    # Closing may clear the request's transport, and cancels the request's handler.
     transport = request.transport
     try:
         await say_goodbye(side, FORBIDDEN if text else BROKEN, text.encode())

@@ -1,5 +1,5 @@
-"""Finds secrets in text in any encoding: percent-encoding (RFC 3986 §2.1), forms, JSON (RFC 8259 §7),
-hexadecimal, either base64 alphabet (RFC 4648 §5), and two of these nested.
+"""Find secrets in text in any encoding: percent-encoding (RFC 3986 §2.1), forms, JSON (RFC 8259 §7),
+hexadecimal, either base64 alphabet (RFC 4648 §5), or two of these nested.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ REMOVED = "(removed)"
 # How many encodings may be nested, such as a percent sign that is percent-encoded, or JSON in a query.
 _DEEPEST = 2
 _SHORT = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
-# Equivalent characters: a space and a plus in forms, and those in which the two base64 alphabets differ.
+# Equivalent characters: a space and a plus in forms, and the characters in which the two base64 alphabets
+# differ.
 _SAME = str.maketrans("+-_", "  /")
 
 _Span = tuple[int, int]
@@ -58,8 +59,9 @@ def without(text: str, secrets: Iterable[str]) -> str:
 
 @lru_cache(maxsize=64)
 def _wanted(secrets: tuple[str, ...]) -> tuple[int, frozenset[str]]:
-    """Return the strings to search for, and the length of the shortest: each secret, with and without base64
-    padding, and its whole encoded forms.
+    """Return the strings to search for, and the length of the shortest of them.
+
+    The strings are each secret, with and without base64 padding, and its whole encoded forms.
     """
     spelled = {form for secret in secrets for form in (_octets(secret), *_written(_octets(secret)))}
     plain = {_alike(form) for form in spelled}
@@ -69,7 +71,7 @@ def _wanted(secrets: tuple[str, ...]) -> tuple[int, frozenset[str]]:
 
 def _written(octets: str) -> Iterator[str]:
     """Yield a secret in hexadecimal, and in base64 at each offset at which it can begin among other bytes,
-    without the characters that it shares with them.
+    without the characters that also encode the neighboring bytes.
     """
     data = octets.encode("latin-1")
     yield data.hex()
@@ -154,8 +156,8 @@ _ENCODINGS = (
 
 
 def _octets(text: str) -> str:
-    """Return the bytes of a string as characters of the same numbers, because an encoding may escape a single
-    byte.
+    """Return the bytes of a string as characters with the same code points, because an encoding may escape a
+    single byte.
     """
     if text.isascii():
         return text

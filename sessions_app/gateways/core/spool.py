@@ -1,4 +1,4 @@
-"""Moves a gateway's recordings to the object store, if one is configured. No session and no end waits for
+"""Move a gateway's recordings to the object store, if one is configured. No session and no end waits for
 this.
 """
 
@@ -19,7 +19,7 @@ from sessions_app.storage.base import StoreError
 
 log = structlog.get_logger(__name__)
 
-# Seconds between rounds, and the longest interval while the store fails.
+# Seconds between rounds, and the maximum while the store fails.
 EVERY, LONGEST = 2.0, 60.0
 
 

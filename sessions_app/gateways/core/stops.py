@@ -1,4 +1,4 @@
-"""Ends single running commands that someone ended on a page or by the API."""
+"""End single commands that someone has chosen to end on a page or through the API."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ from sessions_app.queries.gateways.stops import stops_of
 
 log = structlog.get_logger(__name__)
 
-# Seconds until the rows are read again after the database was unavailable.
+# Seconds before the rows are read again if the database is unavailable.
 AGAIN = 1.0
-# How many notifications about other runs are remembered: one may arrive just before its run is added.
+# How many notifications about unknown runs are remembered: a notification may arrive just before its run is
+# added.
 MOST_EARLY = 256
 
 Stop = Callable[[str], None]
 
 
 class Stops:
-    """The commands of this process that can be ended alone."""
+    """The commands of this process that can be ended individually."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -45,12 +46,12 @@ class Stops:
             self._news.set()
 
     def heard(self, run_ids: Iterable[int]) -> None:
-        """Check now: these runs were ended."""
+        """Check now, because someone ended these runs."""
         self._early.extend(run_ids)
         self.heard_nothing()
 
     def heard_nothing(self) -> None:
-        """Check now: notifications may have been lost."""
+        """Check now, because notifications may have been lost."""
         if self._running:
             self._news.set()
 

@@ -1,4 +1,5 @@
-"""The gateway's own sweep, which ends due grants and revokes them on targets, without any other process.
+"""The gateway's own sweep, which ends due grants and revokes them on targets, without depending on any other
+process.
 
 The sweep sleeps until the next end is due, and notifications wake it. Any number of sweepers and workers can
 run: the more gateways there are, the longer each of them sleeps.
@@ -30,7 +31,7 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
-# Seconds; with many gateways, for each of them.
+# In seconds; the maximum for each of many gateways.
 LONGEST_SLEEP, SHORTEST_SLEEP = 1.0, 0.02
 SLEEP_OF_MANY = 10.0
 BASELESS_EVERY, BASELESS_OF_MANY = 2.0, 30.0
@@ -41,12 +42,15 @@ GATHERS = 0.02
 
 
 class Sweeper:
-    """Three threads: one sweeps, one ends grants without a basis, so that the sweep does not wait for them,
-    and one handles deadlines on targets while the database is unavailable.
+    """Three threads: one sweeps, one ends grants whose basis is gone, so that the sweep does not wait for
+    them, and one handles deadlines on targets while the database is unavailable.
     """
 
     def __init__(self, name: str, database: Database, *, gateways: Callable[[], int] = lambda: 1) -> None:
-        """``gateways`` returns their number. Grants without a basis are ended in a thread of ``database``."""
+        """``gateways`` returns the number of gateways.
+
+        Grants whose basis is gone are ended in a thread of ``database``.
+        """
         self._name, self._database, self._gateways = f"gateway:{name}"[:100], database, gateways
         self._wake = threading.Event()
         self._stop = threading.Event()
@@ -67,11 +71,11 @@ class Sweeper:
             thread.start()
 
     def wake(self) -> None:
-        """Sweep now: something may be due."""
+        """Sweep now, because an end may be due."""
         self._wake.set()
 
     def stop(self) -> None:
-        """Start nothing new. Unfinished tasks are left to the next sweep of any process."""
+        """Start no new tasks. Unfinished tasks are left to the next sweep of any process."""
         self._stop.set()
         self._wake.set()
         self._revokers.stop()
@@ -106,13 +110,13 @@ class Sweeper:
 
     def _sweep(self) -> float:
         """Sweep once and return the seconds until the next end is due."""
-        # The sweep and revocations write the record one at a time, and ends come before their confirmations.
+        # The sweep and revocations take turns writing the record, and ends go before their confirmations.
         with self._revokers.paused():
             report, left = self._look()
             revocations = report.revocations
             hurry_until = time.monotonic() + HURRY
-            # Ends that are due in quick succession come before the confirmations of the first ones, but not
-            # for long.
+            # Ends that are due in quick succession go before the confirmations of earlier ends, but only
+            # for a short time.
             while report.ended and left <= SHORTEST_SLEEP and time.monotonic() < hurry_until:
                 self._stop.wait(left)
                 report, left = self._look()
@@ -150,7 +154,7 @@ def _kept_alive(act: Callable[[], T], otherwise: T) -> T:
 def revokers(*, on_idle: Callable[[], None]) -> Bulkhead:
     """Return threads that revoke grants on targets, in order within each cluster.
 
-    ``on_idle`` is called when a cluster has nothing left to revoke, because more work may be due by then.
+    ``on_idle`` is called when a cluster has nothing left to revoke, because more may be due by then.
     """
     return Bulkhead(_revoke, group_of=_clusters, on_idle=on_idle)
 

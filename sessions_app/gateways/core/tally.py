@@ -1,7 +1,7 @@
-"""Allowed requests that only read. The first of each kind is recorded immediately, and its repeats are
-counted before they are recorded together.
+"""Allowed requests that only read. The first of each kind is recorded immediately; its repeats are counted,
+and recorded together.
 
-No request is answered that will not be recorded: if the record can't accept entries, the gateway is closed
+A request is answered only if it will be recorded: if the record can't accept entries, the gateway is closed
 until it accepts the pending requests. A process that is killed loses only the counts of its last second, for
 requests that are already in the record. Requests that change something are never counted here. Each of these
 is recorded separately, before it is answered.
@@ -29,9 +29,9 @@ from sessions_app.policy.commands.answers import Allowed
 log = structlog.get_logger(__name__)
 
 EVERY_S = 0.9
-# In seconds. A request whose last entry is older is immediately recorded again.
+# In seconds. A request whose last entry is older than this is recorded again immediately.
 KNOWN_S = 600.0
-# The maximum number of distinct pending requests. The next request then writes them first.
+# The maximum number of distinct pending requests. If it is reached, the next request first records them.
 MOST = 20_000
 # The maximum number of requests in one call, during which the record is locked.
 _AT_ONCE = 1000
@@ -75,7 +75,7 @@ class _First:
 class Tally:
     """Counts repeated requests, and records them every second from its own thread.
 
-    ``refusing``: the record does not accept the requests, so no request may be allowed.
+    ``refusing`` means that the record accepts no entries, so no request may be allowed.
     """
 
     def __init__(self, write: Write = _write) -> None:
@@ -83,7 +83,7 @@ class Tally:
         self._lock = threading.Lock()
         self._flushing = threading.Lock()
         self._counts: dict[_Key, _Count] = {}
-        # Requests that the next writer must record immediately.
+        # Requests that must be part of the next write.
         self._first: list[_First] = []
         self._writing = threading.Lock()
         # When the record last accepted each request, oldest first.
@@ -109,7 +109,7 @@ class Tally:
         if not repeats:
             return self._write_at_once(session_id, use, decision, now)
         if full:
-            # If this fails, the request must not pass, so it must not be counted before.
+            # If this fails, the request must not pass. So the request is counted only afterward.
             self.flush()
         with self._lock:
             self._count(key, use, decision, now)
@@ -120,8 +120,8 @@ class Tally:
     def repeats(self, session_id: int, use: AnyUse, decision: Allowed, now: dt.datetime) -> bool:
         """Count one request that repeats an entry of the last ten minutes, without waiting for anything.
 
-        Return False if the request is not a repeat, or if the record is behind. It must then be recorded
-        before it passes.
+        Return False if the request is not a repeat, or if the record is behind: the request must then be
+        recorded before it passes.
         """
         key = (session_id, decision.argv, use.client)
         with self._lock:
@@ -153,7 +153,7 @@ class Tally:
         return time.monotonic() - known_at < KNOWN_S
 
     def learn(self, session_id: int, use: AnyUse, decision: Allowed) -> None:
-        """Note that the record has just accepted a request by another path than this tally."""
+        """Note that the record has just accepted a request that did not go through this tally."""
         self._learn([(session_id, decision.argv, use.client)])
 
     def _count(self, key: _Key, use: AnyUse, decision: Allowed, now: dt.datetime) -> None:
@@ -182,8 +182,8 @@ class Tally:
     def _write_first(self, mine: _First, now: dt.datetime) -> bool:
         with self._lock:
             taken = list(self._first)
-        # A request that is not recorded is not answered. This request stops waiting, and each of the others
-        # retries.
+        # A request that is not recorded is not answered. This request gives up, and each of the other
+        # requests retries.
         gone = [mine]
         try:
             recorded = self._write([one.request for one in taken], False, now)
@@ -249,7 +249,8 @@ class Tally:
             if self._thread is not None:
                 return
             self._thread = threading.Thread(target=self._run, name="tally", daemon=True)
-            # A server's worker exits without atexit, and the main process without the finalizer.
+            # A server's worker exits without atexit handlers, and the main process without finalizers, so
+            # both are used.
             atexit.register(self.stop)
             Finalize(None, self.stop, exitpriority=10)
         self._thread.start()

@@ -31,7 +31,7 @@ from sessions_app.queries.gateways.keys import GATEWAY_CA, gateway_ca_pair
 
 log = structlog.get_logger(__name__)
 
-# Seconds between checks whether the certificate must be renewed.
+# Seconds between checks of whether the certificate must be renewed.
 LOOK_EVERY = 5.0
 RENEW_AFTER = dt.timedelta(days=1)
 # The number of cached certificates for public host names.
@@ -50,8 +50,8 @@ class GatewaySettings(StintError):
 class Source(Protocol):
     """A source of certificates.
 
-    ``fingerprint`` is the SHA-256 of what clients trust: the authority's certificate, or the gateway's own
-    certificate from files.
+    ``fingerprint`` is the SHA-256 of the certificate that clients trust: the authority's, or the gateway's
+    own from files.
     """
 
     fingerprint: str
@@ -60,7 +60,7 @@ class Source(Protocol):
         """Check whether the authority has changed. Raises StintError."""
 
     def fresh(self) -> Pair | None:
-        """Return the certificate to use from now on; None to keep the current one. Raises GatewaySettings."""
+        """Return a new certificate to use; None to keep the current one. Raises GatewaySettings."""
 
     def used(self) -> None:
         """Record that the fresh certificate is in use."""
@@ -79,8 +79,8 @@ class Tls:
         publish: Callable[[str], None],
         protocol: str = HTTP,
     ) -> None:
-        """``claims`` returns whether a host name is a public one of some site; ``publish`` gets each
-        fingerprint. ``protocol`` is the ALPN name of the protocol over TLS.
+        """``claims`` returns whether a host name is a public host name of some site. ``publish`` is
+        called with each fingerprint. ``protocol`` is the ALPN name of the protocol over TLS.
         """
         self._source, self._claims, self._publish = source, claims, publish
         self.context = new_context(protocol)
@@ -141,7 +141,7 @@ class Files:
         self.fingerprint = ""
 
     async def look(self) -> None:
-        """Do nothing: only the files matter."""
+        """Do nothing: the certificate comes from files, not from an authority."""
 
     def fresh(self) -> Pair | None:
         """Return the files' content if it is new. Raises GatewaySettings if it can't be used."""
@@ -162,7 +162,7 @@ class Files:
         return pair
 
     def used(self) -> None:
-        """Do nothing: the files show whether they are new."""
+        """Do nothing: whether a renewal is due depends only on the files."""
 
     def for_host(self, host: str) -> ssl.SSLContext | None:
         """Return None: a certificate from files has only the names that its author chose."""
@@ -177,7 +177,7 @@ class Own:
     def __init__(
         self, active: Callable[[], Awaitable[Pair]], names: list[str], now: Callable[[], dt.datetime]
     ) -> None:
-        """``active`` returns the authority that signs. Call ``look`` before anything else."""
+        """``active`` returns the active authority. Call ``look`` before anything else."""
         self._active, self._names, self._now = active, names, now
         self._authority = Pair(b"", b"")
         self.fingerprint = ""
@@ -185,14 +185,14 @@ class Own:
         self._hosts: dict[str, ssl.SSLContext] = {}
 
     async def look(self) -> None:
-        """Use the active authority from now on if it has changed."""
+        """Check for a new active authority, and use it for certificates from now on."""
         active = await self._active()
         if active != self._authority:
             self._authority, self.fingerprint = active, fingerprint(active.certificate)
             self._made = None
 
     def fresh(self) -> Pair | None:
-        """Return a new certificate at first, and once a day."""
+        """Return a new certificate at the first call, and then once a day."""
         now = self._now()
         if self._made is not None and now - self._made < RENEW_AFTER:
             return None
@@ -200,7 +200,7 @@ class Own:
         return issue(self._authority, self._names, now=now)
 
     def used(self) -> None:
-        """Start the day for the next renewal."""
+        """Start the day after which the certificate is renewed."""
         self._made = self._now()
 
     def for_host(self, host: str) -> ssl.SSLContext | None:
@@ -210,13 +210,13 @@ class Own:
                 del self._hosts[next(iter(self._hosts))]
             made = new_context()
             use(made, issue(self._authority, [host], now=self._now()))
-            # Stored only now, because a context without a certificate would stay.
+            # Stored only now, so that a failure leaves no context without a certificate behind.
             self._hosts[host] = made
         return self._hosts[host]
 
 
 def new_context(protocol: str = HTTP) -> ssl.SSLContext:
-    """Return a server's context for TLS 1.2 and later, and an ALPN name, without a certificate yet."""
+    """Return a server's context for TLS 1.2 and later with an ALPN name, but no certificate yet."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols([protocol])
@@ -241,8 +241,8 @@ def check(pair: Pair, now: dt.datetime) -> None:
         raise GatewaySettings(
             "The gateway's certificate and key don't match, or are not PEM.",
             hint=(
-                "STINT_GATEWAY_CERTIFICATE has the chain, the server's certificate first; the key is not"
-                " encrypted."
+                "STINT_GATEWAY_CERTIFICATE must contain the chain, with the server's certificate first,"
+                " and the key must not be encrypted."
             ),
         ) from error
     if not leaf.not_valid_before_utc <= now < leaf.not_valid_after_utc:
@@ -254,8 +254,8 @@ def check(pair: Pair, now: dt.datetime) -> None:
 
 
 def names_of(options: WebOptions) -> list[str]:
-    """Return the names for the certificate: the URL's host, and this machine's own names if only this machine
-    can connect.
+    """Return the names for the certificate: the URL's host, plus this machine's own names if only this
+    machine can connect.
     """
     host = urlsplit(options.url).hostname or ""
     own = ["localhost", "127.0.0.1", "::1"] if _is_loopback(options.host) else []

@@ -33,7 +33,7 @@ class TokenUses(Generic[U]):
     """All tokens in use in this process."""
 
     def __init__(self, shared: Shared, *, most: int = MOST_AT_ONCE) -> None:
-        """``most`` is the maximum number of requests that may run at once with one token."""
+        """``most`` is the maximum number of simultaneous requests with one token."""
         self._shared, self._most = shared, most
         self._open: dict[_Key, OpenSession[U]] = {}
         self._last: dict[_Key, float] = {}
@@ -43,8 +43,8 @@ class TokenUses(Generic[U]):
     async def session_of(self, use: U, client: str) -> OpenSession[U]:
         """Return the open session of a token at a target, and open one if there is none.
 
-        Raises StintError; Unavailable if the gateway has closed meanwhile, because its cuts did not include
-        this session.
+        Raises StintError, and Unavailable if the gateway has closed in the meantime, because its cuts did
+        not include this session.
         """
         key = (use.credential_id, use.target.id)
         found = self._open.get(key)

@@ -17,7 +17,7 @@ class Turns:
 
     def __init__(self, most: int, *, each: int = 1) -> None:
         self._all, self._each = asyncio.Semaphore(most), each
-        # One entry for each kind that has a turn or waits for one, and only for that time.
+        # One entry for each kind that currently has a turn or waits for one.
         self._own: WeakValueDictionary[Hashable, asyncio.Semaphore] = WeakValueDictionary()
 
     @contextlib.asynccontextmanager
@@ -26,7 +26,7 @@ class Turns:
         own = self._own.get(kind)
         if own is None:
             own = self._own[kind] = asyncio.Semaphore(self._each)
-        # Wait for the kind's turn first, so that no kind has more than its share of the tasks that wait for
-        # the other limit.
+        # Wait for the kind's limit first, so that no kind takes more than its share of the places in line
+        # for the total.
         async with own, self._all:
             yield

@@ -12,7 +12,8 @@ class Unproven:
 
     def __init__(self, most: int, *, per_address: int) -> None:
         self._most, self._per_address = most, per_address
-        # Reserved for addresses that have no connection yet, so that a few can't lock out all others.
+        # Connections reserved for addresses that have none yet, so that a few addresses can't lock out all
+        # others.
         self._kept_free = most // 4
         self._counts: Counter[str] = Counter()
 
@@ -23,7 +24,7 @@ class Unproven:
         place = source_of(address)
         theirs = self._counts[place]
         if theirs >= self._per_address:
-            return "too many from that address"
+            return "too many connections from that address"
         if self._counts.total() >= self._most - (self._kept_free if theirs else 0):
             return "too many"
         self._counts[place] += 1

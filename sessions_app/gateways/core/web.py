@@ -1,8 +1,8 @@
-"""The TLS listener that all web gateways share. It finds the site for a request, regardless of what the sites
-do.
+"""The TLS listener that all web gateways share. It only finds the site for a request, and has no part in the
+site's own task.
 
 Unauthenticated clients can open few connections, and each grant has a share of all connections (``Limits``).
-So a site that has accepted a request's token calls ``proven``: from then on, the connection counts for the
+A site that has accepted a request's token calls ``proven``. From then on, the connection counts for the
 token's grant, and is closed after the first request without a valid token.
 
 Sources: RFC 9112 (HTTP/1.1), RFC 9457 (problem details).
@@ -38,8 +38,8 @@ HEALTH = "/healthz"
 HEAD_BYTES = 32 * 1024
 # Seconds: for a request's head, between two requests, and for running requests at shutdown.
 HEAD_S, IDLE_S, LEAVE_S = 10.0, 75.0, 0.2
-# Seconds for which a refused body is still read and discarded: a reset would lose the refusal for a client
-# that is still sending. Source: RFC 9112 §9.6.
+# For this many seconds, a refused body is still read and discarded: a client that is still sending would
+# otherwise get a reset instead of the refusal. Source: RFC 9112 §9.6.
 LINGER_S = 5.0
 _LISTEN_BACKLOG = 512
 # A name or an address, and a port. Source: RFC 9110 §7.2.
@@ -70,7 +70,7 @@ class Site(Protocol):
     def claims(self, host: str) -> bool:
         """Whether all requests to this public host name belong to this site.
 
-        ``host`` is in lower case, without a port.
+        ``host`` is in lowercase, without a port.
         """
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -123,7 +123,7 @@ class Web:
         if self._arrivals is not None:
             self._arrivals.close()
         if self._server is not None:
-            # Idle connections first, which need no time.
+            # Idle connections are closed first, because they need no time.
             self._server.pre_shutdown()
             await self._server.shutdown(LEAVE_S)
         for site in self._opened:
@@ -163,14 +163,14 @@ def proven(request: web.BaseRequest, use: AnyUse) -> None:
     """Record that the client of a request has presented a valid token of a grant, and begin the request's
     span.
 
-    Raises ShareTaken if the grant has too many connections already.
+    Raises ShareTaken if the grant already has too many connections.
     """
     request[_SPANS].enter_context(span_in(life_of_use(use), "stint.command", method=request.method))
     if isinstance(request.protocol, _Connection):
         request.protocol.proven(use.grant_id)
 
 
-# The keys under which a request stores its ID, and what ends with it.
+# The keys under which a request stores its ID, and the contexts that end with the request.
 _ID = web.RequestKey("request_id", str)
 _SPANS = web.RequestKey("spans", ExitStack)
 
@@ -206,10 +206,11 @@ class _Connection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """Answer with a problem that repeats nothing of the request. Errors that clients can cause are not
-        logged.
+        """Respond with a problem that contains nothing from the request.
 
-        Raises ConnectionError once part of the response was sent.
+        Errors that clients can cause are not logged.
+
+        Raises ConnectionError if part of the response was already sent.
         """
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             log.error("web.site_failed", error=type(exc).__name__, exc_info=exc)
@@ -228,9 +229,9 @@ class _Connection(web.RequestHandler):
 
     @property
     def unearned(self) -> bool:
-        """Whether the connection counts for a grant, but its last request presented no valid token.
+        """Whether the connection counts for a grant, but its last request had no valid token.
 
-        The client may no longer have a valid token.
+        In that case, the client may no longer have one.
         """
         return self._ever_proven and not self._proven
 
@@ -254,7 +255,7 @@ class _Connection(web.RequestHandler):
 
 
 class _Request(web.BaseRequest):
-    """A request whose response never names the libraries or their releases."""
+    """A request whose response never names the gateway's libraries or their versions."""
 
     async def _prepare_hook(self, response: web.StreamResponse) -> None:
         response.headers[hdrs.SERVER] = "Stint"
@@ -289,14 +290,14 @@ def _refusal(request: web.BaseRequest) -> web.Response | None:
 
 
 def _host_name(request: web.BaseRequest) -> str:
-    """Return the host name of a request, in lower case and without its port."""
+    """Return the host name of a request, in lowercase and without its port."""
     host = request.headers[hdrs.HOST].lower()
     return host.partition("]")[0].lstrip("[") if host.startswith("[") else host.partition(":")[0]
 
 
 def _problem(status: int, code: str, title: str) -> web.Response:
-    """Return a problem response. It closes the connection, because the request body may not have
-    been read.
+    """Return a problem response. The response closes the connection, because the request body
+    may be unread.
     """
     answer = web.json_response(
         problem(status=status, code=code, title=title), status=status, content_type=CONTENT_TYPE

@@ -1,3 +1,3 @@
-"""The HTTP gateway: decides each request, as a reverse proxy itself or for proxies and other enforcement
-points.
+"""The HTTP gateway, which decides each request, either as a reverse proxy or for other proxies and
+enforcement points.
 """

@@ -1,4 +1,4 @@
-"""Authenticates a request: by its token, and by the proof of its key if the token is bound to one.
+"""Authenticate a request by its token, and by a proof of the key if the token is bound to a key.
 
 Source: RFC 6750 §2.1 and §3; RFC 9449 §7.1.
 """
@@ -34,11 +34,11 @@ from sessions_app.operations.sessions.record_refused_request import record_dead_
 log = structlog.get_logger(__name__)
 
 _TOKEN = re.compile(r"(Bearer|DPoP) (sgt_[A-Za-z0-9_-]{43})", re.IGNORECASE)
-_SEVERAL = "This grant is for several targets. Use the name of one in the address: /http/{name}/"
+_SEVERAL = "This grant is for several targets. Use a target's name in the address: /http/{name}/"
 
 
 class NotAdmitted(Exception):
-    """The request has no valid credentials: the problem to answer with, and its headers."""
+    """The request has no valid credentials. Contains the problem to respond with, and its headers."""
 
     def __init__(self, body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> None:
         self.body, self.headers = body, headers or {}
@@ -77,7 +77,8 @@ async def admit(admissions: Admissions, reads: Reads, shown: Shown) -> GatewayUs
 
 
 async def _admit_directly(reads: Reads, by: AtGateway, client: str) -> GatewayUse | None:
-    """Return the use of a token that is clearly valid; None for all others, which ``_admit`` must check.
+    """Return the use of a token that is clearly valid; None for every other token, which ``_admit`` must
+    check.
 
     Raises Unavailable.
     """

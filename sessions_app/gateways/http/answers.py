@@ -1,4 +1,4 @@
-"""Relays responses of targets within their limits, and without addresses that bypass the gateway."""
+"""Relay responses of targets within their limits, and without addresses that bypass the gateway."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from sessions_app.policy.commands.json_values.bodies import BodyRefused
 EVENTS = "text/event-stream"
 # The maximum size in bytes of a response from which fields are selected. Such a response is read in full.
 MOST_PICKED = 1_000_000
-# With `fields`, headers could carry data that the body must not contain.
+# If a command lists `fields`, other headers could carry data that the body must not contain.
 _PLAIN = ("age", "cache-control", "date", "expires", "last-modified", "retry-after", "vary")
 _LOCATIONS = ("location", "content-location")
 
 
 class Withheld(Exception):
-    """A response that may not pass: the status and the reason to answer with instead."""
+    """A response that may not pass. Contains the status and the reason to respond with instead."""
 
     def __init__(self, reason: str, status: int = 502) -> None:
         self.reason, self.status = reason, status
@@ -79,7 +79,7 @@ def mapped(headers: CIMultiDict[str], place: TargetSpec, here: str) -> None:
 
 
 def _mapped(location: str, place: TargetSpec, here: str) -> str | None:
-    """Return where an address leads through the gateway; None if the address would bypass the gateway."""
+    """Return the gateway's form of an address; None if the address would bypass the gateway."""
     try:
         parts = urlsplit(location)
     except ValueError:
@@ -108,7 +108,7 @@ def _is_own(scheme: str, netloc: str, place: TargetSpec) -> bool:
 
 
 def picked_headers(headers: CIMultiDict[str]) -> CIMultiDict[str]:
-    """Return the headers that may pass with a response from which only some fields may pass."""
+    """Return the headers of a response from which only some fields may pass."""
     return CIMultiDict((name, value) for name, value in headers.items() if name.lower() in _PLAIN)
 
 
@@ -119,7 +119,9 @@ async def picked(answer: Answer, fields: tuple[str, ...], most: int | None) -> b
     """
     refused = answer.status if answer.status >= 400 else 502
     if not is_json(media_in(answer)) or "content-encoding" in answer.headers:
-        raise Withheld("only some fields of the response may pass, but it is not plain JSON", refused)
+        raise Withheld(
+            "only some fields of the response may pass, but the response is not plain JSON", refused
+        )
     data = b"".join([piece async for piece in pieces(answer, min(most or MOST_PICKED, MOST_PICKED))])
     try:
         return await aside(len(data), projected, fields, data)
@@ -138,7 +140,7 @@ async def pieces(answer: Answer, most: int | None) -> AsyncIterator[bytes]:
 
 
 def begin(answer: Answer, headers: CIMultiDict[str]) -> web.StreamResponse:
-    """Return the response to start with, with the target's Content-Length if there is one."""
+    """Return the response for the client, with the target's Content-Length if there is one."""
     begun = web.StreamResponse(status=answer.status, headers=headers)
     length = length_of(answer)
     if length >= 0:

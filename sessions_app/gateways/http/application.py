@@ -1,5 +1,5 @@
-"""Decisions for proxies, in front of Django in the same process: a WSGI application that passes on other
-requests.
+"""Decisions for proxies: a WSGI application that runs in front of Django in the same process, and passes
+on all other requests.
 
 Source: PEP 3333; RFC 6750 §3 and RFC 9449 §7.1 for the challenges; AuthZEN Authorization API 1.0.
 """
@@ -31,7 +31,7 @@ _NOBODY: list[bytes] = []
 
 
 class HTTPGateway:
-    """Answers `/authz/…` and AuthZEN; everything else goes to ``inner``."""
+    """Responds to `/authz/…` and AuthZEN; every other request goes to ``inner``."""
 
     def __init__(self, inner: Application, decider: Decider | None = None) -> None:
         self.inner = inner

@@ -25,8 +25,8 @@ from sessions_app.policy.commands.http.headers import OVERRIDES
 class Asked:
     """A request whose head was read.
 
-    ``name`` is a cluster's or target's name, ``target`` the path and query below it. ``here`` is the address
-    of both at the gateway, to which ``target`` is appended.
+    ``name`` is a cluster's or target's name, ``target`` the path and query after the name. ``here`` is the
+    address that the name has at the gateway, to which ``target`` is appended.
     """
 
     request: BaseRequest
@@ -49,7 +49,7 @@ class Asked:
 
     @property
     def url(self) -> str:
-        """The address that a proof (RFC 9449 §4.2) must name: without the query."""
+        """The address without the query, as a proof must contain it (RFC 9449 §4.2)."""
         return self.here + self.target.partition("?")[0]
 
     @property
@@ -81,7 +81,7 @@ def read_asked(request: BaseRequest, *, name: str, target: str, here: str) -> As
     """
     framing, websocket = read_framing(request), asks_for_websocket(request)
     if websocket and not framing.empty:
-        raise HeadRefused(400, "A request for a WebSocket has no body")
+        raise HeadRefused(400, "A request for a WebSocket must not have a body")
     media = media_of(request.headers.get("content-type", ""))
     return Asked(request, name, target, here, framing, media, said_in(request), websocket)
 
@@ -90,6 +90,6 @@ def override_in(headers: Mapping[str, str]) -> str:
     """Return the name of a header that would change the request for some applications; empty if there is
     none.
 
-    ``headers`` have lower-case names.
+    ``headers`` have lowercase names.
     """
     return next((name for name in OVERRIDES if name.lower() in headers), "")

@@ -1,4 +1,4 @@
-"""AuthZEN: the same decision for enforcement points that support the standard, including the body.
+"""AuthZEN: decisions for enforcement points that support the standard, which can include the request body.
 
 The subject is the grant's token, ``{"type": "grant_token", "id": "sgt_…"}``. The action's name is the method.
 Its property ``body`` is the JSON body if the enforcement point has it, and ``accept`` is the request's
@@ -39,7 +39,7 @@ class AuthZEN:
         self.decider = decider
 
     def __call__(self, environ: Environ, start: Start) -> Iterable[bytes]:
-        """Answer one call: 200 for any decision, and an error for an invalid call."""
+        """Respond to one call: with 200 for any decision, and an error for an invalid call."""
         request_id = environ.get("HTTP_X_REQUEST_ID", "")
         headers = [("x-request-id", request_id)] if _REQUEST_ID.fullmatch(request_id) else []
         try:
@@ -79,7 +79,7 @@ class AuthZEN:
         return {"evaluations": answers}
 
     def _evaluate_item(self, defaults: Mapping[str, Any], item: Any, key: str) -> dict[str, Any]:
-        """Decide one item of a list. An invalid item is denied, and the others are decided nevertheless."""
+        """Decide one item of a list. An invalid item is denied; the other items are still decided."""
         try:
             if not isinstance(item, dict):
                 raise BadCall(400, "each evaluation must be an object")

@@ -21,7 +21,7 @@ from sessions_app.policy.commands.http.contents import ABSENT, Content, Form, Up
 from sessions_app.policy.commands.http.limits import BYTES, MULTIPART
 from sessions_app.policy.commands.json_values.bodies import BodyRefused, Json, canonical_body, read_body
 
-# Seconds between two chunks of a body that is streamed.
+# Maximum seconds between two chunks of a body that is streamed.
 PIECE_S = 30.0
 MOST_NAMES = 200
 _MEDIA = re.compile(
@@ -63,7 +63,7 @@ class Body(Protocol):
     """A body to decide (``content``) and to send on. ``size`` is the number of bytes to send.
 
     ``sent`` and ``digest`` (SHA-256 in hexadecimal) describe the last bytes that were sent. ``fault`` is why
-    the client did not send all of the body; empty otherwise.
+    the client did not send all of the body; empty if it did.
     """
 
     content: Content
@@ -194,7 +194,10 @@ class Kept:
 
 
 def kept_of(framing: Framing, plan: Plan) -> Kept:
-    """Return the memory and disk space for a body that is read by this plan. A streamed body needs none."""
+    """Return the memory and disk space for a body that is read according to this plan.
+
+    A streamed body needs none.
+    """
     if plan.reading == "none" or (plan.reading == "upload" and not plan.whole):
         return Kept(0)
     size = plan.most if framing.length is None else min(plan.most, framing.length)
@@ -207,7 +210,7 @@ async def read_carried(request: BaseRequest, framing: Framing, media: Media, pla
     """Return the body of a request that has one, read as the plan specifies.
 
     Raises BodyRefused for a body that can't be decided, and HeadRefused for a body that does not arrive or is
-    too large. A body that no command allows is left unread, and so is an upload that is streamed.
+    too large. A body that no command allows is left unread, as is an upload that is streamed.
     """
     if "content-encoding" in request.headers:
         raise HeadRefused(415, "The gateway can't check an encoded body: send it without Content-Encoding")

@@ -25,13 +25,13 @@ EARLY_S, UNSAID_S = 30.0, 300.0
 LONGEST_S = 86_400.0
 # Minimum seconds between two token requests that were caused by a refused token.
 KEPT_S = 10.0
-# A shorter secret would be found in headers by chance.
+# Shorter secrets are not searched for, because they would occur in headers by chance.
 SHORTEST = 6
 
 
 @dataclass(frozen=True, slots=True)
 class Injected:
-    """What to add to a request: headers by lower-case name, and a pair for the query.
+    """The credential to add to a request: headers by lowercase name, and a name and value for the query.
 
     ``secrets`` are the strings that a response's headers must not contain in any encoding.
     """
@@ -68,8 +68,8 @@ class Credentials:
     def refused(self, place: TargetSpec, injected: Injected) -> bool:
         """Record that a target refused a token, and return whether the next request will have a new one.
 
-        A target that refuses every token gets the same token for a while, so that not every request fetches a
-        new one.
+        If a target refuses every token, the same token is used for a while, so that not every request fetches
+        a new one.
         """
         how = parameters_of(place).inject
         if how is None or how.oauth is None:
@@ -114,7 +114,7 @@ class Credentials:
 
     async def _fetched(self, place: TargetSpec, how: OAuth, now: float) -> _Token:
         form = {"grant_type": "client_credentials", **({"scope": how.scope} if how.scope else {})}
-        # Both are form-encoded first. Source: RFC 6749 §2.3.1.
+        # The client ID and secret are form-encoded first. Source: RFC 6749 §2.3.1.
         pair = _basic(quote_plus(how.client_id), quote_plus(how.client_secret.get_secret_value()))
         try:
             said = await self._upstream.fetch(

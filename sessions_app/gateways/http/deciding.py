@@ -1,4 +1,4 @@
-"""Decides and records one request, in the same way for every proxy and for AuthZEN."""
+"""Decide and record one request, in the same way for every proxy and for AuthZEN."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ TOKEN = re.compile(r"sgt_[A-Za-z0-9_-]{43}")
 class Asked:
     """A request as the enforcement point describes it.
 
-    ``bound``: the token was presented with the DPoP scheme.
+    ``bound`` means that the token was presented with the DPoP scheme.
     """
 
     proxy_key: str
@@ -73,7 +73,7 @@ class Passed:
 
 @dataclass(frozen=True, slots=True)
 class NoToken:
-    """The token is not valid here now; ``error`` is the code from RFC 6750 or RFC 9449."""
+    """The token is currently not valid at this server. ``error`` is the code from RFC 6750 or RFC 9449."""
 
     error: str
     message: str
@@ -99,7 +99,7 @@ class Decider:
         self.tally = tally or Tally()
 
     def decide(self, asked: Asked) -> Answer:
-        """Decide one request. Never raises, because after a failure no request may pass."""
+        """Decide one request. Never raises: after a failure, the request is refused."""
         try:
             return self._decide(asked)
         except (DatabaseError, InterfaceError, StintError) as error:
@@ -127,7 +127,7 @@ class Decider:
     def _answer(self, asked: Asked, use: RequestUse) -> Answer:
         if asked.override:
             return self._refuse(
-                asked, use, Refused(f"{asked.override} would change the request", None, "syntax")
+                asked, use, Refused(f"the header {asked.override} would change the request", None, "syntax")
             )
         decision = decide_request(
             use.compiled, asked.method, asked.uri, asked.body, stream=STREAM in asked.accept.lower()

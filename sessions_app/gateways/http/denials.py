@@ -1,4 +1,4 @@
-"""Denials that a program can turn into an access request.
+"""Denials from which a program can create an access request.
 
 Source: AuthZEN Access Request and Approval Profile, draft 1.
 """
@@ -20,7 +20,7 @@ from sessions_app.policy.commands.http.contents import UNSEEN, Content
 from sessions_app.queries.requests.requestable import requestable
 
 PROFILE = "arap-draft-1"
-# How long the offer in a denial can be requested by its id.
+# How many seconds the access request in a denial can be submitted by its id.
 GOOD_FOR = dt.timedelta(minutes=10)
 
 
@@ -56,7 +56,9 @@ def deny(
     body: Content = UNSEEN,
     now: dt.datetime,
 ) -> Denial:
-    """Return a denial, with what the holder can request if anything would allow the request."""
+    """Return a denial, with an access request that the holder could submit, if any would allow the refused
+    request.
+    """
     near = f" Nearest: {nearest}" if nearest else ""
     context: dict[str, Any] = {
         "evaluation_id": f"ev_{secrets.token_urlsafe(12)}",

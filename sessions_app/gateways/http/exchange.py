@@ -1,4 +1,4 @@
-"""Decides and records one request, forwards it, and relays its response until it ends or is cut."""
+"""Decide and record one request, forward it, and relay its response until the response ends or is cut."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ from sessions_app.queries.grants.tokens import ENDS_OF_TOKENS
 
 log = structlog.get_logger(__name__)
 
-# In bytes on disk, for one grant and for all.
+# In bytes on disk, for one grant and for all grants.
 FILES_OF_ONE, FILES_OF_ALL = 256 * 1024 * 1024, 2 * 1024 * 1024 * 1024
-# Seconds after which a repeated small read becomes a run, which can be seen and cut.
+# After this many seconds, a repeated small read becomes a run, which people can see and cut.
 SOON_S = 1.0
 
 
@@ -63,7 +63,7 @@ class Parts:
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """Why a response is not relayed: the status and code to answer with if nothing was sent yet."""
+    """A response can't be relayed. Contains the status and code to respond with if nothing was sent yet."""
 
     status: int
     code: str
@@ -71,7 +71,7 @@ class Broken:
 
 
 class NotMade(Exception):
-    """The request is refused: the problem to answer with."""
+    """The request is refused. Contains the problem to respond with."""
 
     def __init__(self, status: int, code: str, title: str, detail: str = "", **more: Any) -> None:
         self.status, self.body = status, problem(status=status, code=code, title=title, detail=detail, **more)
@@ -102,7 +102,7 @@ class Exchange(Cuttable):
         """Do nothing: a response has no place for messages from Stint."""
 
     async def run(self) -> web.StreamResponse:
-        """Return the response. A response from the target has already been sent in full.
+        """Return the response. If it came from the target, it has already been sent in full.
 
         Raises StintError or HeadRefused.
         """
@@ -130,8 +130,8 @@ class Exchange(Cuttable):
             self._session.leave(self)
 
     async def _cut(self) -> web.StreamResponse:
-        """End the response with the reason where that is possible, and drop the connection to the client
-        where it is not.
+        """End the response with the reason if the protocol allows that; otherwise drop the connection to
+        the client.
         """
         ref, why = self._use.grant_ref, self._stopped
         over = why not in ENDS_OF_TOKENS
@@ -154,7 +154,7 @@ class Exchange(Cuttable):
             raise await self._denied(decision)
         if tried.verdict == "held":
             self._run_id = tried.run_id
-            # The parsed body takes many times its size in memory, and a hold can last long.
+            # The parsed body takes up many times its size in memory, and a hold can last long.
             self._body.content = ABSENT
             tried = await self._released(tried)
         self._run_id = tried.run_id
@@ -180,7 +180,7 @@ class Exchange(Cuttable):
     async def _repeat(self, decision: Allowed) -> web.StreamResponse:
         """Forward a repeated small read.
 
-        The request is counted if its response turns out complete and small; otherwise it becomes a run.
+        The request is counted if its response is complete and small; otherwise it becomes a run.
         """
         timer = asyncio.get_running_loop().call_later(SOON_S, self._begin_run, decision)
         try:
@@ -198,7 +198,7 @@ class Exchange(Cuttable):
         self._becoming = asyncio.create_task(self._soon_a_run(decision))
 
     async def _soon_a_run(self, decision: Allowed) -> None:
-        # If this fails, recording is tried once more before any of the response passes.
+        # If recording fails here, the request is recorded again before any part of the response passes.
         with contextlib.suppress(StintError, NotMade):
             await self._record(decision, small=False)
 
@@ -228,9 +228,9 @@ class Exchange(Cuttable):
     async def _decide(self) -> Allowed | Refused:
         asked, compiled = self._asked, self._use.compiled
         if asked.override:
-            return Refused(f"{asked.override} would change the request", None, "syntax")
+            return Refused(f"the header {asked.override} would change the request", None, "syntax")
         if (added := self._parts.credentials.parameter_of(self._use.place)) in asked.query_names:
-            return Refused(f"the gateway adds {added} to the query itself", None, "query")
+            return Refused(f"the gateway itself adds {added} to the query", None, "query")
         ways = {"stream": asked.stream, "websocket": asked.websocket}
         if not asked.framing.empty:
             planned = plan(compiled, asked.method, asked.target, asked.media.name, **ways)
@@ -243,7 +243,7 @@ class Exchange(Cuttable):
                 self._unread = of_the_client(error, asked.request)
                 return Refused(error.reason, None, "body")
             if asked.framing.length is None:
-                # The body reserved the most that it could need; its size is known now.
+                # Until now, the maximum that the body could need was reserved. Its size is now known.
                 self._room.close()
                 self._keep(kept_of(replace(asked.framing, length=self._body.size), planned))
         return await aside(
@@ -264,7 +264,7 @@ class Exchange(Cuttable):
 
     @property
     def _weight(self) -> int:
-        """The number of bytes that deciding reads of the body."""
+        """The number of bytes of the body that the decision reads."""
         return 0 if isinstance(self._body.content, Upload) else self._body.size
 
     def _line(self) -> str:
@@ -394,6 +394,6 @@ def refused_by(error: StintError) -> web.Response:
     body = problem(status=error.status, code=error.code, title=error.message, detail=error.hint)
     answer = answer_json(error.status, body, again(error))
     if again(error):
-        # Too many connections are open, and this connection is one of them.
+        # Too many connections are open, so this one is closed.
         answer.force_close()
     return answer

@@ -1,5 +1,5 @@
-"""The public host names of clusters, read periodically, because a request's host must be known before its
-token.
+"""The public host names of clusters, read periodically, because the cluster of a request must be known
+before its token is checked.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from sessions_app.queries.catalog.public_hosts import public_hosts
 
 log = structlog.get_logger(__name__)
 
-# The most seconds between two reads, with a few gateways and with many.
+# Maximum seconds between two reads, with a few gateways and with many.
 EVERY_S, EVERY_S_OF_MANY = 2.0, 10.0
 
 
@@ -32,8 +32,8 @@ class Hosts:
     def cluster_at(self, host: str) -> str | None:
         """Return the name of the cluster at a lower-case host name without a port; None if there is none.
 
-        The gateway's own host name leads to all of its endpoints, whatever host names the clusters are
-        configured with.
+        The gateway's own host name leads to all of its endpoints, even if a cluster is configured with
+        it.
         """
         if host == urlsplit(settings.GATEWAY_PUBLIC_URL).hostname:
             return None
@@ -44,7 +44,10 @@ class Hosts:
         self._clusters = await database.run(public_hosts)
 
     async def keep(self, shared: Shared) -> None:
-        """Read the host names repeatedly, forever. While the database is unavailable, keep the last ones."""
+        """Read the host names repeatedly, forever.
+
+        While the database is unavailable, keep the last known names.
+        """
         while True:
             await asyncio.sleep(spread(EVERY_S, gateways=shared.node.lease.gateways, most=EVERY_S_OF_MANY))
             try:
@@ -54,6 +57,6 @@ class Hosts:
 
 
 def host_name(host: str) -> str:
-    """Return the host name in a Host header, in lower case and without its port."""
+    """Return the host name in a Host header, in lowercase and without its port."""
     host = host.lower()
     return host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]

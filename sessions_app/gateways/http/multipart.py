@@ -19,7 +19,7 @@ from sessions_app.policy.commands.http.contents import File, Form
 from sessions_app.policy.commands.http.limits import BYTES
 from sessions_app.policy.commands.json_values.bodies import BodyRefused
 
-# Bytes. A form whose files are larger in total keeps them on disk until it is decided.
+# In bytes. If a form's files are larger in total, they are kept on disk until the form is decided.
 IN_MEMORY = 256 * 1024
 MOST_PARTS = 200
 MOST_FIELD = 256 * 1024
@@ -33,7 +33,7 @@ _MEDIA = re.compile(
 
 
 class Part:
-    """One part while it is read.
+    """A part that is being read.
 
     ``text`` is a field's value; ``at`` is a file's offset among the files of its form.
     """
@@ -88,7 +88,7 @@ class Part:
 
 
 class Parts:
-    """A form while it is read, and then its parts. ``close`` deletes the files."""
+    """A form that is being read, and then its parts. ``close`` deletes the files."""
 
     def __init__(self, boundary: str) -> None:
         self._parts: list[Part] = []

@@ -1,7 +1,7 @@
-"""Reads the request that a proxy holds, from the headers of each kind of proxy.
+"""Read the original request from the headers that each kind of proxy sends.
 
-Stint's own headers have no hyphen. WSGI treats `-` and `_` alike, so a client could send a second spelling of
-any other name, and a proxy that overwrites only the first would pass it on.
+Stint's own headers have no hyphen: WSGI treats `-` and `_` as equal, so a client could send a second spelling
+of a hyphenated name, and a proxy that overwrites only the first spelling would pass it on.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ CHANGING = {f"HTTP_{name.upper().replace('-', '_')}": name for name in OVERRIDES
 
 
 class NotSaid(Exception):
-    """The proxy does not send a required header: its setup is not the one that Stint prints."""
+    """The proxy does not send a required header, because it is not set up as Stint prints."""
 
 
 def from_stint_headers(environ: Environ) -> tuple[str, str]:

@@ -15,8 +15,8 @@ _NOT_TO_BE_ASKED = frozenset(("syntax", "denied", "body", TOO_MANY_WAITING))
 
 
 def denial_of(*, use: GatewayUse, method: str, target: str, body: Content, refused: Refused) -> Denial:
-    """Return the denial of a request that the grant does not allow, with what its holder can
-    request instead.
+    """Return the denial of a request that the grant does not allow, with an access request
+    that its holder could submit.
     """
     asks = refused.code not in _NOT_TO_BE_ASKED
     holder = Identity.objects.filter(pk=use.holder_id).first() if asks else None

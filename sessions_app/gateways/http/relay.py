@@ -1,4 +1,4 @@
-"""Sends one request to its target, and relays the response, with bounded memory for both."""
+"""Send one request to its target, and relay the response, with bounded memory for both."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ from sessions_app.policy.commands.http.decide import Allowed
 from sessions_app.policy.commands.http.document import HTTPRequest
 from sessions_app.policy.commands.http.headers import HARMLESS
 
-# Argument: whether the response is a success that is small and complete.
+# The argument is whether the response is a success that is small and complete.
 Record = Callable[[bool], Awaitable[None]]
 # Source: RFC 9110 §9.2.1.
 SAFE = ("GET", "HEAD", "OPTIONS")
 SMALL = 64 * 1024
-# Of the harmless headers, those that the gateway writes itself.
+# The harmless headers that the gateway writes itself.
 _WRITTEN = frozenset(("content-type", "content-length"))
 _PASSED = HARMLESS - _WRITTEN
 
@@ -48,7 +48,7 @@ _PASSED = HARMLESS - _WRITTEN
 class Relay:
     """One allowed request. ``begun`` is the response sent to the client so far, if any.
 
-    ``sent``: the target may have received the request.
+    ``sent`` means that the target may have received the request.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Relay:
     @property
     def remark(self) -> str:
         """The record's note on a complete response; empty for a success."""
-        return f"the target answered {self.status}" if self.status >= 400 else ""
+        return f"the target returned {self.status}" if self.status >= 400 else ""
 
     @property
     def small(self) -> bool:
@@ -89,8 +89,8 @@ class Relay:
         return self.status < 400 and self.status not in (206, 304)
 
     def exchanged(self) -> dict[str, Any]:
-        """Return what was sent each way, for the record: the status (0: no response), sizes in bytes, SHA-256
-        digests.
+        """Return the data sent in each direction, for the record: the status (0: no response), sizes in
+        bytes, SHA-256 digests.
         """
         sockets_out = self._asked.websocket
         return {
@@ -104,7 +104,7 @@ class Relay:
     async def run(self, decision: Allowed, credentials: Credentials) -> web.StreamResponse:
         """Send the request and relay its response.
 
-        Raises NotReached, Withheld, and aiohttp's errors once it has started.
+        Raises NotReached, Withheld, and aiohttp's errors once the response has started.
         """
         injected = await credentials.of(self._place)
         if self._asked.websocket:
@@ -129,7 +129,7 @@ class Relay:
     async def cut(self, text: str) -> web.StreamResponse:
         """Drop the response so far, without waiting for a client that may not read.
 
-        Only a WebSocket, and an event stream between two lines, have a place for the reason.
+        Only a WebSocket, or an event stream between two lines, can carry the reason.
         """
         begun, transport = self.begun, self._asked.request.transport
         if begun is None:
@@ -179,7 +179,7 @@ class Relay:
                 patient=self._rule.stream,
             )
         except NotReached as error:
-            # The target may have received the request the first time, when it refused the credential.
+            # The target may have received the request earlier, before it refused the credential.
             self.sent = before or error.sent
             raise
 
@@ -216,8 +216,8 @@ class Relay:
         return await self._end()
 
     async def _pass_whole(self, answer: Answer, headers: CIMultiDict[str]) -> web.StreamResponse:
-        """Relay a small response together with its head in one write, which takes half the time."""
-        # As long as its Content-Length, which is within the limit.
+        """Relay a small response and its head in one write, which takes half the time."""
+        # The body is as long as its Content-Length, which is within the limit.
         data = await answer.read()
         await self._afford(len(data))
         self._in.take(data)
@@ -236,7 +236,7 @@ class Relay:
         if answer.status < 200:
             raise Withheld("the target switched to a protocol that was not requested")
         if media_in(answer) == EVENTS and not self._rule.stream:
-            raise Withheld("the target answered with an event stream: set stream: true in the command")
+            raise Withheld("the target responded with an event stream: set stream: true in the command")
         if self._most is not None and length_of(answer) > self._most and self._asked.method != "HEAD":
             raise Withheld(f"the response is larger than {self._most} bytes")
 

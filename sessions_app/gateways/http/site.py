@@ -1,5 +1,5 @@
-"""The HTTP gateway: a reverse proxy that decides each request, adds the target's credential, and cuts at the
-end.
+"""The HTTP gateway: a reverse proxy that decides each request, adds the target's credential, and cuts
+everything at the grant's end.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ from sessions_app.operations.sessions.proofs.gateway import GatewayUse
 log = structlog.get_logger(__name__)
 
 PREFIX = "/http/"
-# Seconds to record the counted requests at shutdown.
+# Seconds in which to record the counted requests at shutdown.
 COUNTED_S = 1.0
-# Host names of a gateway on one's own machine, whatever its public address is.
+# Host names of a gateway on the local machine, regardless of its public address.
 _LOOPBACK = frozenset(("localhost", "127.0.0.1", "::1"))
 
 

@@ -17,13 +17,13 @@ from sessions_app.connectors.http.parameters import parameters_of
 from sessions_app.gateways.core.client import CUT, Client, NotReached, TooLarge, read_small
 from sessions_app.gateways.core.direct import Answer
 
-# Seconds between two chunks of a response that is not an event stream.
+# Maximum seconds between two chunks of a response that is not an event stream.
 SILENT_S = 300.0
-# Seconds that an idle connection is kept. Targets often close theirs soon after.
+# Seconds for which an idle connection is kept. Targets often close theirs soon after.
 KEPT_S = 4.0
 # Bytes of a response that are read ahead of the client.
 AHEAD = 256 * 1024
-# For fetching a token: seconds, and bytes of the response.
+# Limits for fetching a token: seconds, and bytes of the response.
 TOKEN_S, MOST_TOKEN = 10.0, 64 * 1024
 
 
@@ -45,7 +45,8 @@ class Upstream:
     ) -> Answer:
         """Send a request and return the response, with only its head read. Redirects are not followed.
 
-        ``target`` is the request target. ``patient``: the response may pause for any time. Raises NotReached.
+        ``target`` is the request target. ``patient`` means that pauses in the response are not limited.
+        Raises NotReached.
         """
         return await self._client.send(
             _named(place),
@@ -85,7 +86,7 @@ class Upstream:
     ) -> Any:
         """POST a form to another server, such as one for tokens, and return its JSON of at most 64 KiB.
 
-        ``seconds`` limits the whole exchange. Raises NotReached, whose message contains nothing of the
+        ``seconds`` limits the whole exchange. Raises NotReached, whose message contains no part of the
         response.
         """
         try:
@@ -98,7 +99,7 @@ class Upstream:
                 timeout=aiohttp.ClientTimeout(total=seconds),
             ) as answer:
                 if answer.status != 200:
-                    raise NotReached(f"the server answered with status {answer.status}", sent=False)
+                    raise NotReached(f"the server returned status {answer.status}", sent=False)
                 if "content-encoding" in answer.headers:
                     raise NotReached("the response is encoded", sent=False)
                 return json.loads(await read_small(answer, MOST_TOKEN))

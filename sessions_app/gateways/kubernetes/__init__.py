@@ -1,1 +1,3 @@
-"""The Kubernetes gateway: decides each request to an API server, including exec, attach and port-forward."""
+"""The Kubernetes gateway, which decides each request to an API server, including exec, attach and
+port-forward.
+"""

@@ -16,7 +16,7 @@ from sessions_app.gateways.core.client import Dropped, read_small
 from sessions_app.gateways.kubernetes.places import address_of, parameters_of, tls_of
 from sessions_app.operations.sessions.proofs.kubernetes import AtCluster
 
-# Seconds. API servers issue tokens for ten minutes at least; each is renewed long before it expires.
+# In seconds. API servers issue tokens for at least ten minutes. Each token is renewed long before it expires.
 LASTS_S, RENEWED_S = LEAST_SECONDS, 240.0
 ASKED_S = 8.0
 # Bytes of a response.
@@ -36,13 +36,13 @@ class Accounts:
     """Tokens of accounts, by the grant's mark and the target."""
 
     def __init__(self, client: aiohttp.ClientSession, *, seconds: float = ASKED_S) -> None:
-        """``seconds`` is how long a cluster may take in total, however much it sends."""
+        """``seconds`` is the time limit for a cluster's whole response."""
         self._client, self._seconds = client, seconds
         self._tokens: dict[_Key, _Token] = {}
         self._asking: dict[_Key, asyncio.Task[str]] = {}
 
     async def token_of(self, use: AtCluster, *, instead_of: str = "") -> str:
-        """Return a token of a grant's account on its target, a different one from ``instead_of``.
+        """Return a token of a grant's account on its target, which differs from ``instead_of``.
 
         Raises ConnectorError.
         """
@@ -65,7 +65,7 @@ class Accounts:
         return text
 
     async def _asked(self, use: AtCluster) -> str:
-        """Request a token within the time limit; retry once if an idle connection was dropped at
+        """Request a token within the time limit. Retry once if an idle connection was dropped at
         that moment.
         """
         try:

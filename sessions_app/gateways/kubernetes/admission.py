@@ -28,7 +28,8 @@ async def admit(admissions: Admissions, asked: Asked) -> KubernetesUse:
     token = _TOKEN.fullmatch(asked.request.headers.get("authorization", ""))
     if token is None:
         raise NotMade(
-            401, "A grant's token is required: `stint kubectl-config` writes a kubeconfig that gets it."
+            401,
+            "A grant's token is required: `stint kubectl-config` writes a kubeconfig that fetches the token.",
         )
     digest = token_digest(token[1])
     return await admissions.ask(digest, asked.client, _admit, asked=asked, digest=digest)
@@ -41,7 +42,7 @@ def _admit(*, asked: Asked, digest: str) -> KubernetesUse:
     if not uses:
         raise _dead(asked, digest)
     if len(uses) > 1:
-        raise NotMade(400, f"{uses[0].grant_ref} is for several targets: use the kubeconfig of one.")
+        raise NotMade(400, f"{uses[0].grant_ref} is for several targets: use the kubeconfig for one of them.")
     return uses[0]
 
 

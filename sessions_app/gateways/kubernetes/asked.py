@@ -15,7 +15,7 @@ _AS_OTHERS = ("impersonate-", "x-remote-")
 
 @dataclass(frozen=True)
 class Asked:
-    """A request. ``name`` is a cluster's or target's name, ``target`` the path and query below it.
+    """A request. ``name`` is a cluster's or target's name, ``target`` the path and query after the name.
 
     ``upgrade`` is `websocket`, `spdy`, or empty.
     """
@@ -55,7 +55,7 @@ class Asked:
 
     @property
     def negotiates(self) -> bool:
-        """Whether the body has an encoding that clients try first, before they fall back to JSON."""
+        """Whether the body has an encoding that clients try before they fall back to JSON."""
         return self.media in ("application/vnd.kubernetes.protobuf", "application/cbor")
 
     @property
@@ -74,7 +74,7 @@ def read_asked(request: BaseRequest) -> Asked:
         )
     framing, upgrade = read_framing(request), _upgrade_of(request)
     if upgrade and not framing.empty:
-        raise HeadRefused(400, "A request for an upgrade has no body")
+        raise HeadRefused(400, "A request for an upgrade must not have a body")
     return Asked(request, name, f"/{rest}", framing, upgrade)
 
 

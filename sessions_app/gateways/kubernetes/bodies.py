@@ -19,7 +19,7 @@ from sessions_app.policy.commands.kubernetes.bodies import deeper_than
 
 # The largest body that an API server accepts.
 MOST = 3 * 1024 * 1024
-# YAML, used only by server-side apply, takes many times as long to parse as JSON.
+# YAML, which only server-side apply uses, takes many times as long to parse as JSON.
 MOST_YAML, SLOWER = 256 * 1024, 16
 JSON, PROTOBUF = "application/json", "application/vnd.kubernetes.protobuf"
 APPLY = "application/apply-patch+yaml"
@@ -41,7 +41,7 @@ class Body:
 
 
 def largest(asked: Asked) -> int:
-    """Return how many bytes the body of a request may have."""
+    """Return the maximum number of bytes for the body of a request."""
     if asked.framing.empty:
         return 0
     return min(MOST, MOST if asked.framing.length is None else asked.framing.length)
@@ -51,8 +51,8 @@ async def read_body(asked: Asked, *, unread: bool = False) -> Body:
     """Return the body of a request. Raises HeadRefused if it can't be decided, does not arrive, or is too
     large.
 
-    ``unread``: nothing in it is decided, so it may be protobuf, and then passes unchanged. Any other body in
-    protobuf is refused with 415; most clients then send JSON.
+    ``unread`` means that the decision does not depend on the body, so the body may be protobuf,
+    which passes unchanged. Any other protobuf body is refused with 415; most clients then send JSON.
     """
     if asked.framing.empty:
         return Body()

@@ -1,4 +1,4 @@
-"""The decision on one request or order, read as the API server reads it."""
+"""The decision on one request or order, which is read as the API server reads it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _STREAMS: dict[str, Kind] = {
 class Decided:
     """A decision, and the line to record for it.
 
-    ``question`` decides the same request by another command set; None if the request can't be read.
+    ``question`` decides the same request under another command set; None if the request can't be read.
     """
 
     decision: Allowed | Refused
@@ -77,7 +77,7 @@ def decided(compiled: CompiledSet, asked: Asked, body: Body, standing: Standing)
             return Refused("not for Kubernetes", None, "right")
         answer = decide_request(other, request, sent)
         if isinstance(answer, Refused) and answer.code in ASKS:
-            # Whether the object matches is decided when the request is made under that set.
+            # The object is compared only when the request is made under that command set.
             return answers.Allowed(DISCOVERY, "change", False, None, {}, ())
         return answer
 
@@ -116,7 +116,7 @@ async def compared(
     """Return the decision, repeated with the cluster's objects if a first decision needs them. ``size`` is
     the body's, in bytes.
 
-    Raises NotMade if reading the objects takes too long to start.
+    Raises NotMade if the objects can't be read in time.
     """
     found = await aside(size, decide, NOTHING_READ)
     refused = found.decision if isinstance(found.decision, Refused) else None
@@ -127,7 +127,7 @@ async def compared(
 
 
 def still_allowed(now: Decided, before: Decided) -> Allowed:
-    """Return a repeated decision if it is the same as before. Raises NotMade otherwise."""
+    """Return the new decision if it is the same as the earlier one. Raises NotMade otherwise."""
     if isinstance(now.decision, Refused):
         raise NotMade(403, f"The request is no longer allowed: {now.decision.reason}.")
     if (now.line, now.decision.index) != (before.line, getattr(before.decision, "index", None)):
@@ -136,7 +136,7 @@ def still_allowed(now: Decided, before: Decided) -> Allowed:
 
 
 def _fault(asked: Asked, kind: Kind) -> Refused | None:
-    """Return the refusal of a request that no command set can allow; None if there is no reason for one."""
+    """Return the refusal of a request that no command set can allow; None for any other request."""
     if asked.as_other:
         return Refused(
             f"the header {asked.as_other} is not allowed: it impersonates another user", None, "syntax"

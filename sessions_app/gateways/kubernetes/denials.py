@@ -1,4 +1,6 @@
-"""Explains refusals in kubectl: the reason, the nearest allowed command, and where to request more access."""
+"""Refusals as kubectl shows them: the reason, the nearest allowed command, and where to request more
+access.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +13,8 @@ from sessions_app.operations.sessions.try_command import explain
 from sessions_app.policy.commands.answers import Refused
 from sessions_app.queries.requests.offers import Question
 
-# Seconds for which the answer to a named question is kept, and how many of a holder's questions are looked up
-# in that time: each is decided by every set that the holder may request.
+# Seconds for which the answer to a named question is cached, and how many of a holder's questions are looked
+# up in that time: each is decided under every command set that the holder may request.
 _KEPT_S, _MOST = 60, 20
 
 
@@ -28,10 +30,10 @@ def refusal_of(*, use: AnyUse, refused: Refused, question: Question | None, name
 
 
 def request_url(holder_id: int, cluster: str, question: Question | None, *, named: str = "") -> str:
-    """Return the page where someone can request access on a cluster that allows ``question``; empty if there
-    is none.
+    """Return the URL of the page for requesting access on a cluster that would allow ``question``; empty if
+    there is none.
 
-    A named question is looked up once a minute, and not at all for a holder who has too many of them.
+    A named question is looked up at most once a minute, and never for a holder who already has too many.
     """
     if not named:
         return form_url(holder_id, cluster, question)

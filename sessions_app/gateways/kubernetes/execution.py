@@ -1,4 +1,4 @@
-"""Runs a command in a container under a guard, which terminates the processes that the command
+"""Run a command in a container under a guard, which terminates the processes that the command
 leaves behind.
 """
 
@@ -23,13 +23,13 @@ from sessions_app.gateways.kubernetes.upstream import Upstream
 from sessions_app.operations.sessions.proofs.kubernetes import AtCluster
 
 UNCONTAINED = "the command's processes were not contained, and may still run"
-UNKNOWN = "whether the command's processes in the container ended is unknown"
-# Seconds, for what takes a guard two at most. A program that it watches can stop or kill it.
+UNKNOWN = "the command's processes in the container may still run"
+# In seconds. A guard needs at most two, but the program that it watches can stop or kill it.
 _GUARD_S = 3.0
 
 
 class Watch:
-    """Watches one command in a container, and terminates the processes that it leaves there."""
+    """Watches one command in a container, and terminates the processes that the command leaves behind."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class Watch:
         run_id: int,
         left: Callable[[], float],
     ) -> None:
-        """``left`` returns the seconds until the deadline; opening connections takes some of them."""
+        """``left`` returns the current number of seconds until the deadline."""
         self._upstream, self._use, self._where = upstream, use, where
         self._program, self._run_id, self._left = program, run_id, left
         self._mark = run_mark(use.mark, run_id)
@@ -65,7 +65,7 @@ class Watch:
                 guard=guard.pid,
             )
         except CannotGuard as error:
-            more = "To allow it without a guard, set contain: none in the command set."
+            more = "To allow the command without a guard, set contain: none in the command set."
             raise NotMade(403, f"{error.message} {more}") from error
         except ConnectorError as error:
             raise NotMade(503, error.message) from error
@@ -84,9 +84,11 @@ class Watch:
             await self._stack.aclose()
 
     async def _swept(self) -> LeftInPod | None:
-        """Terminate the processes by another program in the container, whether or not the guard still runs.
+        """Terminate the processes with a separate program in the container, whether or not the guard still
+        runs.
 
-        Return None if that reported nothing. Uses Stint's account, because the grant's may have been deleted.
+        Return None if that program reported nothing. Uses Stint's account, because the grant's account may
+        have been deleted.
         """
         try:
             session, server = await self._upstream.server_of(self._use, own=True)
@@ -103,7 +105,10 @@ class Execution(Streams):
         self._watch = watch
 
     async def run(self) -> web.StreamResponse:
-        """Start the guard and the command, and relay data until one side ends. Raises what Streams raises."""
+        """Start the guard and the command, and relay data until one side ends.
+
+        Raises the errors of ``Streams.run``.
+        """
         if self._watch is not None:
             self._target = stream_target(self._request, await self._watch.words())
         return await super().run()

@@ -1,4 +1,4 @@
-"""Sends one request to the API server, and relays the response, with bounded memory for both."""
+"""Send one request to the API server, and relay the response, with bounded memory for both."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from sessions_app.gateways.kubernetes.upstream import Upstream
 from sessions_app.operations.sessions.proofs.kubernetes import KubernetesUse
 from sessions_app.policy.commands.kubernetes.bodies import JSON_PATCH
 
-# Encodings that the gateway can't read. It doesn't read OpenAPI documents, which kubectl takes only in one of
-# them.
+# Encodings that the gateway can't read. OpenAPI documents, which kubectl accepts only in one of these, are
+# passed unread.
 _UNREAD = ("vnd.kubernetes.protobuf", "cbor")
-# How often to send a write bound to an object that others keep modifying.
+# How many times to send a write that is bound to an object, if others keep modifying the object.
 _TRIES = 4
 
 
 class Forwarding:
     """One allowed request. ``begun`` is the response sent to the client so far, if any.
 
-    ``sent``: the API server may have received the request.
+    ``sent`` means that the API server may have received the request.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Forwarding:
         again: Callable[[], Awaitable[Body]] | None = None,
     ) -> None:
         """``agent`` names the run in the cluster's audit log. ``again`` binds the body to the object's
-        current version, if it was bound to an earlier one.
+        current version, if it was bound to an earlier version.
         """
         self._again = again
         self._upstream, self._asked, self._use, self._body, self._agent = upstream, asked, use, body, agent
@@ -57,8 +57,8 @@ class Forwarding:
         self._last = b"\n"
 
     def exchanged(self) -> dict[str, Any]:
-        """Return what was sent each way, for the record: the status (0: no response), sizes in bytes, SHA-256
-        digests.
+        """Return the data sent in each direction, for the record: the status (0: no response), sizes in
+        bytes, SHA-256 digests.
         """
         return {
             "status": self.status,
@@ -70,7 +70,7 @@ class Forwarding:
 
     async def run(self) -> web.StreamResponse:
         """Send the request and relay its response. Raises NotReached, aiohttp's errors once the response has
-        begun, and what ``again`` raises.
+        begun, and the errors of ``again``.
         """
         there = await send_bound(self._send, self._body, self._again)
         try:
@@ -148,10 +148,10 @@ class Forwarding:
 async def send_bound(
     send: Callable[[Body], Awaitable[Answer]], body: Body, again: Callable[[], Awaitable[Body]] | None
 ) -> Answer:
-    """Send a body. While others have modified the object that it was bound to, let ``again`` bind it anew,
-    and resend it.
+    """Send a body. If others have modified the object that it is bound to, let ``again`` bind it to the
+    new version, and resend it.
 
-    Raises what ``send`` and ``again`` raise.
+    Raises the errors of ``send`` and ``again``.
     """
     there = await send(body)
     for _ in range(1, _TRIES):
@@ -164,8 +164,8 @@ async def send_bound(
 
 
 def _has_changed(body: Body, there: Answer) -> bool:
-    """Whether a response can mean that the bound object has changed. A JSON patch whose test fails is only
-    invalid.
+    """Whether a response can mean that the bound object has changed. A JSON patch whose test fails only
+    gets the status for an invalid body.
     """
     return there.status == 409 or (there.status == 422 and body.media == JSON_PATCH)
 
@@ -178,7 +178,7 @@ def accepted(said: str) -> str:
 
 def _passed(there: Answer) -> CIMultiDict[str]:
     headers = answered(there.headers, ())
-    # Drop headers that point past the gateway.
+    # Drop headers with addresses that bypass the gateway.
     for name in ("location", "content-location", "www-authenticate"):
         headers.popall(name, None)
     return headers

@@ -1,5 +1,5 @@
-"""Carries out an order from a page: a program in a container, or one request whose response is printed. No
-client is connected.
+"""Carry out an order from a page, without a connected client: run a program in a container, or send one
+request and print its response.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ from sessions_app.operations.sessions.proofs.kubernetes import AtCluster
 from sessions_app.policy.commands.kubernetes.checks import Logs
 from sessions_app.policy.commands.kubernetes.sending import Sending
 
-# Bytes of the response to a log request that failed: it has the reason.
+# Bytes to read of the response to a log request that failed, which contains the reason.
 _MOST_OF_A_FAULT = 64 * 1024
-# Bytes recorded in one turn of the event loop.
+# Bytes recorded in one iteration of the event loop.
 _PIECE = 64 * 1024
 _TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
 
 
 class Program:
-    """A program in a container, without input. ``sent``: the API server may have started it."""
+    """A program in a container, without input. ``sent`` means that the API server may have started it."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class Program:
         watch: Watch | None,
         agent: str,
     ) -> None:
-        """``watch`` terminates the program at the end; without one, ``argv`` runs unwrapped."""
+        """``watch`` terminates the program at the end; without it, ``argv`` runs unwrapped."""
         self._upstream, self._use, self._where = upstream, use, where
         self._argv, self._watch, self._agent = argv, watch, agent
         self._live = Live(recorder, self._unrecorded)
@@ -109,7 +109,10 @@ class Program:
 
 
 class OneRequest:
-    """One request, whose response is printed for people. ``sent``: the API server may have received it."""
+    """One request, whose response is printed for people.
+
+    ``sent`` means that the API server may have received it.
+    """
 
     def __init__(
         self,
@@ -125,7 +128,7 @@ class OneRequest:
         room: BodyBudget,
     ) -> None:
         """``version`` is the version of the request's API group. ``again`` binds the body to the object's
-        current version, if it was bound to an earlier one. ``room`` bounds the memory for responses.
+        current version, if it was bound to an earlier version. ``room`` limits the memory for responses.
         """
         self._upstream, self._use, self._sending, self._version = upstream, use, sending, version
         self._body, self._again, self._room = body, again, room
@@ -140,7 +143,7 @@ class OneRequest:
     async def run(self) -> Report:
         """Send the request and print its response.
 
-        Raises BodiesTooLarge, NotReached, connection errors, and what ``again`` raises.
+        Raises BodiesTooLarge, NotReached, connection errors, and the errors of ``again``.
         """
         with self._room.taken(self._use.grant_id, self._most):
             answer = await send_bound(self._send, self._body, self._again)
@@ -175,7 +178,7 @@ class OneRequest:
                 raise
         if self._live.error is not None:
             return Report("cut", unrecorded(self._live.error))
-        return Report("done", f"the API server answered {answer.status}" if answer.status >= 400 else "")
+        return Report("done", f"the API server returned {answer.status}" if answer.status >= 400 else "")
 
     async def _pass(self, answer: Answer) -> None:
         plain = isinstance(self._sending.check, Logs) and answer.status < 400
@@ -204,7 +207,7 @@ class OneRequest:
             await asyncio.sleep(0)
 
     def exchanged(self) -> dict[str, Any] | None:
-        """Return what was sent each way, for the record; None if nothing was."""
+        """Return the data sent in each direction, for the record; None if nothing was sent."""
         data = self._body.data
         return (
             None

@@ -60,8 +60,8 @@ async def run_ordered(parts: Parts, claimed: Claimed) -> None:
 
 
 class Carrier(Protocol):
-    """An allowed program or request in progress. ``size`` is its response's in bytes; None if the recording
-    has it.
+    """An allowed program or request in progress. ``size`` is the size of the response in bytes; None if the
+    recording has the output.
     """
 
     sent: bool
@@ -78,7 +78,7 @@ class Carrier(Protocol):
         """
 
     def exchanged(self) -> dict[str, Any] | None:
-        """Return what was sent each way, for the record."""
+        """Return the data sent in each direction, for the record."""
 
 
 class Ordered(Cuttable):
@@ -120,7 +120,7 @@ class Ordered(Cuttable):
                 raise
             task.uncancel()
         finally:
-            # Terminating processes in a container must not delay whatever stops the order.
+            # The caller that stops the order must not wait until processes in a container have terminated.
             self._parts.begin(self._conclude())
 
     async def _conclude(self) -> None:
@@ -164,7 +164,7 @@ class Ordered(Cuttable):
                 tried = await released(self._parts.shared, self._use, tried)
             except NotReleased as error:
                 if error.state != "held":
-                    # The record already has its end.
+                    # The record already has the end of the run.
                     self._run_id = None
                 self._report = Report("failed", error.message)
                 return
@@ -173,8 +173,8 @@ class Ordered(Cuttable):
         self._report = await self._carried_out(sending, decision, tried)
 
     async def _foreseen(self, sending: Sending, decision: Allowed) -> tuple[Allowed, str]:
-        """Return the decision on the object that a rollback restores: its line does not show that object, and
-        an approver must read it.
+        """Return the decision on the object that a rollback restores, because the line does not show that
+        object, but an approver must be able to read it.
 
         If the object can't be read, return the decision on the line, without a hold, and why nothing is sent.
         """
@@ -197,7 +197,7 @@ class Ordered(Cuttable):
     # The API server
 
     async def _carried_out(self, sending: Sending, decision: Allowed, tried: Tried) -> Report:
-        """Send the request and return how it ended. Every failure ends the run, and is in the report."""
+        """Send the request and return how it ended. Every failure ends the run, and is reported."""
         try:
             self._recorder = await self._record(tried.run_id, decision.line)
             self._carrier = await self._carrier_of(sending, decision, tried, self._recorder)
@@ -209,7 +209,7 @@ class Ordered(Cuttable):
             why = error.message if isinstance(error, StintError) else str(error)
         except (OSError, ClientError) as error:
             log.info("order.broken_off", run=tried.run_id, error=type(error).__name__)
-            why = f"the connection broke off ({type(error).__name__})"
+            why = f"the connection was lost ({type(error).__name__})"
         except Exception as error:  # every failure ends the run, which must be reported
             log.exception("order.failed", run=tried.run_id, error=type(error).__name__)
             why = "internal error; see the gateway's log"
@@ -291,14 +291,14 @@ class Ordered(Cuttable):
 
 
 def _same_command(found: DecidedOrder, decision: Allowed) -> Allowed:
-    """Return the decision on an object in its current state, if the same command allows it. Raises
+    """Return the decision on an object in its current state, if the same command allows the request. Raises
     NotMade.
     """
     if isinstance(found.decision, Refused):
         raise NotMade(403, found.decision.reason)
     if found.decision.index != decision.index:
         raise NotMade(
-            409, "another command of the grant allows this in the object's current state: run that one"
+            409, "another command of the grant allows this in the object's current state: run that command"
         )
     return found.decision
 

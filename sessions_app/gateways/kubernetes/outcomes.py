@@ -1,4 +1,4 @@
-"""The reasons that the record gives for how requests end."""
+"""The reasons in the record for how requests ended."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def why_broken(carrier: object, error: OSError) -> str:
     unwritten = carrier.record_error if isinstance(carrier, Streams) else None
     if unwritten is not None:
         return unrecorded(unwritten)
-    return f"the connection broke off ({type(error).__name__})"
+    return f"the connection was lost ({type(error).__name__})"
 
 
 def report_of(carrier: object) -> Report:
     """Return the outcome of a request that Stint did not cut."""
     if isinstance(carrier, Forwarding) and carrier.status >= 400:
-        return Report("done", f"the API server answered {carrier.status}")
+        return Report("done", f"the API server returned {carrier.status}")
     if not isinstance(carrier, Streams):
         return Report("done")
     if carrier.given_up:

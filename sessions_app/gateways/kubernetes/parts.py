@@ -47,8 +47,8 @@ class Parts:
             await asyncio.wait(self.ends, timeout=1.0)
 
     async def recorder_of(self, use: AtCluster, run_id: int, line: str, *, stop: Stop) -> Recorder:
-        """Start the recording of a run, which can be watched, and ended by ``stop``. Raises OSError or
-        StintError.
+        """Start the recording of a run, so that people can watch the run, and end it by ``stop``.
+        Raises OSError or StintError.
         """
         room = await self.shared.database.run(self.rooms.room_for, grant_id=use.grant_id)
         recorder = Recorder(
@@ -63,7 +63,7 @@ class Parts:
         return recorder
 
     def watch_over(self, use: AtCluster, where: Container, decision: Allowed, tried: Tried) -> Watch | None:
-        """Return what watches a program in a container; None if its command set says ``contain: none``."""
+        """Return the watch for a program in a container; None if its command set says ``contain: none``."""
         if tried.deadline is None:
             raise AssertionError
         if decision.contain == "none":

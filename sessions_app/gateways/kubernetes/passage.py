@@ -1,4 +1,4 @@
-"""Decides and records one request, forwards it, and relays its response until it ends or is cut."""
+"""Decide and record one request, forward it, and relay its response until the response ends or is cut."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ _DISCOVERY = ("get", "--raw", "/apis")
 class Carrier(Protocol):
     """An allowed request in progress. ``begun`` is the response sent to the client so far, if any.
 
-    ``sent``: the API server may have received the request.
+    ``sent`` means that the API server may have received the request.
     """
 
     begun: Any
@@ -101,7 +101,9 @@ class Passage(Cuttable):
             self._carrier.tell(text)
 
     async def run(self) -> web.StreamResponse:
-        """Return the response; one from the API server has been sent in full. Raises NotMade, HeadRefused,
+        """Return the response.
+
+        If it came from the API server, it has already been sent in full. Raises NotMade, HeadRefused,
         StintError.
         """
         self._task = task = asyncio.current_task()
@@ -116,7 +118,7 @@ class Passage(Cuttable):
             task.uncancel()
             self._report = Report("cut", self._stopped)
             if isinstance(self._carrier, Execution):
-                # A client that does not read must not delay this.
+                # A client that does not read must not delay the end of the processes.
                 self._killing = asyncio.create_task(self._carrier.kill())
             over = f"{self._stopped}." if self._alone else ended(self._use.grant_ref, self._stopped)
             return await self._cut(over)
@@ -128,8 +130,8 @@ class Passage(Cuttable):
             self._conclude()
 
     async def _cut(self, text: str) -> web.StreamResponse:
-        """End the response with the reason where that is possible, and drop the connection to the client
-        where it is not.
+        """End the response with the reason if the protocol allows that; otherwise drop the connection to
+        the client.
         """
         if self._carrier is not None and self._begun:
             return await self._carrier.cut(text)
@@ -157,7 +159,7 @@ class Passage(Cuttable):
         if isinstance(tried.decision, Refused) or isinstance(found.decision, Refused):
             raise await self._denied(found, tried.decision)
         self._run_id = tried.run_id
-        # The parsed body takes many times its size in memory, and a hold can last long.
+        # The parsed body takes up many times its size in memory, and a hold can last long.
         allowed, body, found = found.decision, replace(body, value=None), replace(found, question=None)
         if tried.verdict == "held":
             tried = await self._released(tried)
@@ -193,7 +195,7 @@ class Passage(Cuttable):
         is no longer valid.
         """
         if decision.index == DISCOVERY and decision.argv[:2] == _DISCOVERY[:2]:
-            # All paths of API discovery count as one request.
+            # All paths of API discovery count as the same request.
             decision = replace(decision, argv=_DISCOVERY)
         recorded = await self._parts.shared.database.run(
             _counted, tally=self._parts.tally, session_id=self._session.id, use=self._use, decision=decision
@@ -218,7 +220,7 @@ class Passage(Cuttable):
             return await released(self._parts.shared, self._use, tried)
         except NotReleased as error:
             if error.state != "held":
-                # The record already has its end.
+                # The record already has the end of the run.
                 self._run_id = None
             self._report = Report("failed", error.message)
             raise NotMade(403, error.message) from error

@@ -1,4 +1,4 @@
-"""Addresses of API servers, and the certificates to verify them with."""
+"""Addresses of API servers, and the certificates that verify them."""
 
 from __future__ import annotations
 

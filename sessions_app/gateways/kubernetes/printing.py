@@ -1,7 +1,6 @@
-"""Prints a response of an API server for people: a table, what was changed, or why it was refused.
+"""Print a response of an API server for people: a table, the changed objects, or the reason for a refusal.
 
-The size of the printed text is bounded: one wide cell does not pad thousands of rows to its width.
-
+The size of the printed text is limited: one wide cell does not pad thousands of rows to its width.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ _DONE = {"PATCH": "changed", "DELETE": "deleted"}
 def printed(data: bytes, media: str, method: str) -> bytes:
     """Return a response of a media type, printed as lines in UTF-8.
 
-    Without a table, objects are named and not shown, because recordings must not contain secrets. A response
+    Objects outside a table are only named, because recordings must not contain secrets. A response
     that is not an object is shown only if it is declared as text.
     """
     try:

@@ -29,8 +29,8 @@ class Refusals:
             self._told.popitem(last=False)
 
     def taken(self, asked: Asked) -> str:
-        """Return once why the same request was refused as a WebSocket; empty if it was not refused, or too
-        long ago.
+        """Return, and drop, the reason why the same request was refused as a WebSocket; empty if it was
+        not refused, or too long ago.
         """
         message, until = self._told.pop(_key(asked), ("", 0.0))
         return message if time.monotonic() < until else ""

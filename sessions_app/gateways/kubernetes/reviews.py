@@ -32,7 +32,10 @@ class PathAsked:
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """Who requests what. ``said`` is the whole document, which the answer repeats."""
+    """A user, and the request that the user makes.
+
+    ``said`` is the whole document, which the answer repeats.
+    """
 
     said: Mapping[str, Any]
     user: str
@@ -52,7 +55,7 @@ def read_review(said: object) -> Review:
     spec = _mapping(said, "spec")
     of_resource, of_path = (name in spec for name in ("resourceAttributes", "nonResourceAttributes"))
     if of_resource is of_path:
-        raise BadReview("spec must have resourceAttributes or nonResourceAttributes, and not both")
+        raise BadReview("spec must have either resourceAttributes or nonResourceAttributes, but not both")
     asked = _resource(_mapping(spec, "resourceAttributes")) if of_resource else _path(spec)
     return Review(said, _text(spec, "user"), _groups(spec), asked)
 
@@ -103,7 +106,7 @@ def allowed(review: Review) -> dict[str, Any]:
 
 
 def denied(review: Review, reason: str) -> dict[str, Any]:
-    """Return the answer that denies the request, whatever other authorizers would answer."""
+    """Return the answer that denies the request, regardless of other authorizers."""
     return _answer(review, {"allowed": False, "denied": True, "reason": reason})
 
 

@@ -30,7 +30,7 @@ from sessions_app.gateways.kubernetes.upstream import Upstream
 from sessions_app.operations.sessions.authorize_use import used_from
 from sessions_app.operations.sessions.proofs.kubernetes import KubernetesUse
 
-# Seconds to record the counted requests at shutdown.
+# Seconds in which to record the counted requests at shutdown.
 COUNTED_S = 1.0
 
 
@@ -43,7 +43,8 @@ class KubernetesSite:
         self._tally = Tally()
         self._upstream = Upstream()
         self._parts = Parts(shared, self._upstream, self._tally, Reader(self._upstream))
-        # Tools that show a whole cluster watch many kinds of objects, and people run several of these tools.
+        # The limit is high: tools that show a whole cluster watch many kinds of objects, and people run
+        # several of them.
         self._uses: TokenUses[KubernetesUse] = TokenUses(shared, most=LIMITS.per_grant)
         self._refusals = Refusals()
         self._admissions = Admissions(shared.database)

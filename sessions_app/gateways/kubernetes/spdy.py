@@ -1,7 +1,7 @@
-"""The SPDY/3 frames that kubectl's port-forward sends inside a WebSocket: which streams it opens, to which
-ports.
+"""The SPDY/3 frames that kubectl's port-forward sends inside a WebSocket: the streams that it opens, and
+their ports.
 
-Headers are read here, and serialized anew for the API server. So the API server reads what was decided.
+Headers are parsed here and serialized anew, so the API server reads exactly the headers that were decided.
 Source: https://www.chromium.org/spdy/spdy-protocol/spdy-protocol-draft3-1/ (§2.2, §2.6)
 """
 
@@ -41,7 +41,7 @@ VERSION = 3
 SYN_STREAM, RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE = 1, 3, 4, 6, 7, 9
 REFUSED_STREAM = 3
 _HEAD = 8
-# Bytes of one control frame, and of its uncompressed headers.
+# Maximum bytes of one control frame, and of its uncompressed headers.
 _LARGEST, _MOST_HEADERS = 64 * 1024, 64 * 1024
 
 
@@ -170,14 +170,14 @@ def reset(stream: int) -> bytes:
 
 @dataclass(slots=True)
 class Bounds:
-    """Tracks where frames begin in an API server's data, in parts of any size."""
+    """Tracks where frames begin in an API server's data, which arrives in parts of any size."""
 
     _head: bytearray = field(default_factory=bytearray)
     _left: int = 0
 
     @property
     def between(self) -> bool:
-        """Whether the last frame is complete, so that another may be inserted."""
+        """Whether the last frame is complete, so that another frame may be inserted."""
         return not self._head and not self._left
 
     def feed(self, data: bytes) -> None:

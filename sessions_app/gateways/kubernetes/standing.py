@@ -1,6 +1,6 @@
 """The cluster's objects that a decision depends on: the object that a request changes, and its revisions.
-Each read keeps a whole response in memory, so a token or a page has only one read at a time, and the gateway
-only a few.
+Each read keeps a whole response in memory, so a token or a page can have only one read at a time, and a
+gateway only a few.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ from sessions_app.policy.commands.kubernetes.bodies import JSON_PATCH
 from sessions_app.policy.commands.kubernetes.existing import HISTORY
 from sessions_app.policy.commands.kubernetes.undoing import revisions_url
 
-# Bytes of a response, revisions of an object, and seconds for each response and for the wait before it.
+# Limits: bytes of a response, revisions of an object, and seconds for a response and for the wait before it.
 MOST_BYTES, MOST_REVISIONS, ASKED_S, TURN_S = 2 * 1024 * 1024, 100, 5.0, 10.0
-# Simultaneous reads, in all and per target: a target that does not respond must not block the others.
+# Simultaneous reads, in total and per target: a target that does not respond must not block the others.
 MOST_AT_ONCE, MOST_OF_A_TARGET = 16, 4
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """An object and its revisions, or why they could not be read, as a clause. An empty object: there is
-    none.
+    """An object and its revisions, or a clause that explains why they could not be read. The object is empty
+    if there is none.
 
-    ``size`` is that of the data read, in bytes.
+    ``size`` is the size of the data read, in bytes.
     """
 
     target: Mapping[str, Any] | None = None
@@ -119,7 +119,9 @@ class Reader:
     async def _get(
         self, use: AtCluster, path: str, agent: str, *, missing: bool = False
     ) -> tuple[Mapping[str, Any], int]:
-        """Return an object and its size in bytes; empty if there is none and that is allowed (``missing``).
+        """Return an object and its size in bytes; an empty object if there is none and ``missing`` allows
+        that.
+
         Raises _Unread.
         """
         what = f"objects on {use.target.name} could not be read"
@@ -132,7 +134,7 @@ class Reader:
                     if there.status == 404 and missing:
                         return {}, 0
                     if there.status != 200:
-                        raise _Unread(f"{what}: the API server answered {there.status}")
+                        raise _Unread(f"{what}: the API server returned {there.status}")
                     data = await _data(there.content, what)
                 finally:
                     there.close()

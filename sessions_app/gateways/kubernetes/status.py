@@ -27,8 +27,8 @@ _REASONS = {
     504: "Timeout",
 }
 OLD_KUBECTL = (
-    "Stint's gateway needs kubectl 1.31 or later for exec, attach and port-forward: this one uses SPDY, not"
-    " WebSocket."
+    "Stint's gateway needs kubectl 1.31 or later for exec, attach and port-forward: this version uses SPDY"
+    " instead of WebSocket."
 )
 
 
@@ -54,7 +54,10 @@ class NotMade(Exception):
 
 
 def answer(code: int, message: str, headers: Mapping[str, str] | None = None) -> web.Response:
-    """Return the response to a refused request. It closes the connection, because the body may be unread."""
+    """Return the response to a refused request.
+
+    The response closes the connection, because the body may be unread.
+    """
     made = web.Response(
         status=code,
         body=json.dumps(status(code, message), ensure_ascii=False).encode(),

@@ -1,4 +1,4 @@
-"""Relays the streams of a command in a container, or of an attach, channel by channel between two WebSockets.
+"""Relay the streams of a command in a container, or of an attach, channel by channel between two WebSockets.
 
 Source: the protocols v4 and v5.channel.k8s.io (k8s.io/apimachinery, pkg/util/remotecommand).
 """
@@ -43,9 +43,9 @@ BEAT_S = 30.0
 class Streams:
     """One allowed exec or attach.
 
-    ``begun`` is the client's WebSocket once it is open. ``sent``: the API server may have started the
-    command. ``exit_status`` is the command's exit status, or None if it is unknown; ``fault`` is then the
-    reason that the API server gave. ``given_up``: the client disconnected first.
+    ``begun`` is the client's WebSocket once it is open. ``sent`` means that the API server may have started
+    the command. ``exit_status`` is the command's exit status, or None if it is unknown; ``fault`` is then the
+    reason that the API server gave. ``given_up`` means that the client disconnected first.
     """
 
     def __init__(
@@ -58,8 +58,8 @@ class Streams:
         *,
         agent: str,
     ) -> None:
-        """``request`` is the decided one: nothing else of its query is sent, and only input on channels that
-        it opens.
+        """``request`` is the decided request. No other query parameter is sent, and input only on the
+        channels that it opens.
         """
         self._upstream, self._asked, self._use, self._request = upstream, asked, use, request
         self._target = stream_target(request, request.values("command"))
@@ -74,7 +74,7 @@ class Streams:
         """Open both sides and relay data until one ends. Raises NotMade, NotReached or ConnectionError."""
         offered = [one for one in protocols_of(self._asked.request) if one in PROTOCOLS]
         if not offered:
-            raise NotMade(403, f"The protocols here are {' and '.join(PROTOCOLS)}.")
+            raise NotMade(403, f"The supported protocols are {' and '.join(PROTOCOLS)}.")
         self.sent = True
         opened = self._upstream.websocket(self._use, self._target, {"User-Agent": self._agent}, PROTOCOLS)
         try:
@@ -186,7 +186,7 @@ _told: set[asyncio.Task[None]] = set()
 
 
 def _behind(work: Any) -> None:
-    """Start sending a message, and do not wait for the end."""
+    """Start to send a message, without waiting until it is sent."""
     task = asyncio.ensure_future(work)
     _told.add(task)
     task.add_done_callback(_told.discard)

@@ -1,4 +1,4 @@
-"""Relays a port-forward, whose client may open streams only to the ports that the command lists."""
+"""Relay a port-forward, whose client may open streams only to the ports that the command lists."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ from sessions_app.gateways.kubernetes.upstream import Upstream
 from sessions_app.operations.sessions.proofs.kubernetes import KubernetesUse
 
 PROTOCOL = "SPDY/3.1+portforward.k8s.io"
-# How many streams to other ports a client may open before its connection is closed.
+# How many streams to other ports a client may try to open before its connection is closed.
 MOST_STREAMS = 100
 
 
 class Tunnel:
     """One port-forward that is allowed. ``begun`` is the client's WebSocket once it is open.
 
-    ``sent``: the API server may have received the request. ``size`` counts the bytes that came back.
+    ``sent`` means that the API server may have received the request. ``size`` is the number of bytes from the
+    API server.
     """
 
     def __init__(
@@ -37,7 +38,7 @@ class Tunnel:
         agent: str,
         refused: Callable[[str], None],
     ) -> None:
-        """``refused`` is called once for each port that the client tried and that is not among ``ports``."""
+        """``refused`` is called once for each port that the client tries but ``ports`` does not include."""
         self._upstream, self._asked, self._use, self._agent = upstream, asked, use, agent
         self._ports, self._refused_port = {str(port) for port in ports}, refused
         self.begun: web.WebSocketResponse | None = None
@@ -46,7 +47,7 @@ class Tunnel:
         self._frames, self._bounds = spdy.Frames(), spdy.Bounds()
         self._refused: set[int] = set()
         self._told: set[str] = set()
-        # Refusals waiting until they fit between two frames of the API server.
+        # Refusals that wait until they can be sent between two frames of the API server.
         self._back = bytearray()
 
     async def run(self) -> web.StreamResponse:
@@ -76,7 +77,7 @@ class Tunnel:
                 way.cancel()
             ends = await asyncio.gather(*ways, return_exceptions=True)
         if any(isinstance(one, spdy.BadFrame) for one in ends):
-            raise ConnectionError("the client does not speak the protocol of port-forward")
+            raise ConnectionError("the client does not use the port-forward protocol")
 
     async def _up(self, here: web.WebSocketResponse, there: ClientWebSocketResponse) -> None:
         while (message := await here.receive()).type == WSMsgType.BINARY:

@@ -1,4 +1,4 @@
-"""Connections to API servers: each request uses the grant's own account, and is built here."""
+"""Connections to API servers. Each request is built here, and uses the grant's own account."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ from sessions_app.gateways.kubernetes.accounts import Accounts
 from sessions_app.gateways.kubernetes.places import address_of, parameters_of, tls_of
 from sessions_app.operations.sessions.proofs.kubernetes import AtCluster
 
-# Seconds that an idle connection is kept. Watches and followed logs may be silent.
+# Seconds for which an idle connection is kept. This doesn't limit watches and followed logs, which may be
+# silent.
 KEPT_S = 30.0
 # Bytes of a response that are read ahead of the client.
 AHEAD = 128 * 1024
-# Bytes of a message, either way. kubectl and API servers send chunks of 32 KiB.
+# Maximum bytes of a message, in either direction. kubectl and API servers send chunks of 32 KiB.
 LARGEST_MESSAGE = 256 * 1024
 
 
@@ -77,8 +78,8 @@ class Upstream:
             yield opened
 
     async def server_of(self, use: AtCluster, *, own: bool = False) -> tuple[aiohttp.ClientSession, Server]:
-        """Return the session and server for starting the guard in a container, with the grant's account or
-        Stint's ``own``.
+        """Return the session and server for starting the guard in a container, with the grant's account
+        or, if ``own``, Stint's.
 
         Raises NotReached.
         """

@@ -1,11 +1,11 @@
 """The authorization webhook for clusters that holders reach directly: an API server queries it before each
 request.
 
-The account of a grant may do what the grant's commands send, as long as the grant can be used. Its user must
-be in the group of grants' accounts, as each of their tokens is. For all other users Stint returns no opinion.
-The API server authenticates with the cluster's webhook key as its bearer token.
+A grant's account may send the requests of the grant's commands, as long as the grant can be used. The user
+must be in the group of grants' accounts, as it is with each of their tokens. For all other users Stint
+returns no opinion. The API server authenticates with the cluster's webhook key as its bearer token.
 
-Source: PEP 3333; https://kubernetes.io/docs/reference/access-authn-authz/webhook/. An API server takes any
+Source: PEP 3333; https://kubernetes.io/docs/reference/access-authn-authz/webhook/. An API server treats any
 answer other than a review as a failure.
 """
 
@@ -54,7 +54,7 @@ _NO_KEY = "authenticate with Authorization: Bearer and the webhook key of a clus
 
 
 class AuthorizationWebhook:
-    """Answers `/authz/kubernetes`; everything else goes to ``inner``."""
+    """Responds to `/authz/kubernetes`; every other request goes to ``inner``."""
 
     def __init__(self, inner: Any) -> None:
         self.inner = inner
@@ -101,7 +101,7 @@ def _answer(review: Review, clusters: list[AskingCluster]) -> dict[str, Any]:
         return no_opinion(review)
     mark = mark_of_user(own[0].accounts, review.user)
     for cluster in own:
-        # The account, and what it may do, are the same on each target of the cluster.
+        # The account and its permissions are the same on each target of the cluster.
         for use in authorize_use(by=ByAccount(mark, cluster.id)):
             return _of_account(review, cluster, use)
     return _dead(review, own, mark)

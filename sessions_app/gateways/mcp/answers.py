@@ -34,7 +34,7 @@ class Answer:
         self._headers[name] = value
 
     async def start_stream(self) -> None:
-        """Send the rest in parts."""
+        """Send the rest of the response in parts."""
         if not self.streaming:
             self.streaming = True
             about = {
@@ -121,8 +121,8 @@ _MODERN_ONLY = ("resultType", "ttlMs", "cacheScope")
 
 
 def shaped(result: Message, *, modern: bool) -> Message:
-    """Return a result with the keys that the protocol version requires, and without keys that it doesn't
-    have.
+    """Return a result with exactly the keys of the protocol
+    version.
     """
     if modern:
         return {"resultType": "complete", **result}

@@ -1,4 +1,6 @@
-"""The ASGI application: selects server and protocol version, and answers requests that are not about tools.
+"""The ASGI application.
+
+It selects the server and the protocol version, and responds to requests that are not about tools.
 
 Source: Model Context Protocol 2026-07-28 and 2025-11-25; RFC 9728 (protected resource metadata).
 """
@@ -38,7 +40,7 @@ log = structlog.get_logger(__name__)
 
 _PATH = re.compile(r"/mcp(?:/([a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?))?")
 _METADATA = "/.well-known/oauth-protected-resource"
-# How long clients may cache a list of tools. Each call is decided again anyway.
+# How long clients may cache a list of tools. Each call is still decided when it is made.
 LIST_TTL_MS = 5000
 _ABOUT = {"name": "stint", "title": "Stint", "version": settings.VERSION}
 _SUBSCRIPTION = f"{wire.META}subscriptionId"
@@ -65,7 +67,7 @@ class Application:
             log.info("mcp.client_stopped_reading")
 
     async def stop(self) -> None:
-        """Cut all open requests and streams: this process is ending."""
+        """Cut all open requests and streams, because this process is ending."""
         self._own.stop()
         await self._uses.stop()
 
@@ -176,8 +178,8 @@ class Application:
     async def _listen(
         self, service: Service, caller: Caller, asked: Asked, answer: Answer, gone: asyncio.Task[None]
     ) -> None:
-        """Acknowledge the subscription, and notify when the list of tools changes: when the caller's access
-        ends.
+        """Acknowledge the subscription, and notify the client when the list of tools changes, which happens
+        when the caller's access ends.
         """
         if not asked.streams:
             raise Rejected(406, None, "A subscription requires Accept: text/event-stream.")
@@ -247,7 +249,7 @@ class Application:
 
 
 def metadata(path: str) -> dict[str, Any]:
-    """Return the metadata by which a client gets a token for one of the servers.
+    """Return the metadata with which a client gets a token for one of the servers.
 
     Source: RFC 9728 section 2.
     """

@@ -30,14 +30,14 @@ _ROUTING = (
     "content-type",
     "dpop",
 )
-# Seconds. Bodies are small, and no client may keep a request open with an incomplete one.
+# Seconds. Bodies are small, and no client may keep a request open with an incomplete body.
 BODY_S = 10.0
 SUPPORTED = (wire.MODERN, *wire.LEGACIES)
 _NO_CALL = "an MCP message"
 
 
 class Rejected(Exception):
-    """An invalid request. ``code`` is the JSON-RPC code; None to answer without JSON-RPC."""
+    """An invalid request. ``code`` is the JSON-RPC code; None for a response without JSON-RPC."""
 
     def __init__(
         self,
@@ -152,7 +152,7 @@ def call_in(params: Mapping[str, Any]) -> tuple[str, dict[str, Json]] | None:
 def check_parameters(asked: Asked, schema: Any) -> None:
     """Check that the headers for arguments match the arguments of a call of a tool with this schema.
 
-    Raises Rejected. The older version requires no such header, but a wrong one could mislead a proxy.
+    Raises Rejected. The older version requires no such header, but a wrong header could mislead a proxy.
     """
     for header, value in wire.mirrored(schema, asked.params.get("arguments", {})).items():
         said = asked.headers.get(header.lower())
@@ -191,7 +191,7 @@ def _era(headers: Mapping[str, str], params: Mapping[str, Any], number: Json) ->
             400, wire.UNSUPPORTED_VERSION, "This MCP version is not supported.", number=number, data=data
         )
     if said != wire.MODERN:
-        # A request without the header uses 2025-03-26, which did not have it yet.
+        # A request without the header uses 2025-03-26, which did not have this header yet.
         return False
     if number is None:
         return True
@@ -206,8 +206,8 @@ def _era(headers: Mapping[str, str], params: Mapping[str, Any], number: Json) ->
 
 
 def _check_headers(asked: Asked) -> None:
-    """Check that the headers match the body, even where the older version requires none: proxies may decide
-    by them.
+    """Check that the headers match the body, even if the older version requires no headers, because proxies
+    may decide by them.
     """
     wanted = {"mcp-method": asked.method, "mcp-name": asked.params.get(wire.NAMED_BY.get(asked.method, ""))}
     for header, value in wanted.items():

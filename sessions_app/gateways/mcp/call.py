@@ -30,8 +30,8 @@ from sessions_app.policy.commands.json_values.bodies import Json
 from sessions_app.policy.commands.mcp.decide import DecidedCall, decided
 from sessions_app.queries.grants.tokens import UNKNOWN, tokens_now
 
-WITHHELD = "its result is withheld"
-GIVEN_UP = "canceled by its client"
+WITHHELD = "the result is withheld"
+GIVEN_UP = "canceled by the client"
 
 
 class Call:
@@ -56,7 +56,7 @@ class Call:
         self._trying: asyncio.Future[Tried | Waiting] | None = None
 
     async def run(self) -> Message:
-        """Return the message to answer with. Raises StintError, and Over if the result must be withheld."""
+        """Return the response message. Raises StintError, and Over if the result must be withheld."""
         tool: Message | None = None
         if isinstance(self._call.decision, Allowed):
             tool, barred = await self._as_approved()
@@ -81,7 +81,7 @@ class Call:
         return await self._make(tried, tool)
 
     async def _try(self) -> Tried | Waiting:
-        """Record the call. Once this has started, it finishes even if the call is canceled."""
+        """Record the call. Once the recording has started, it finishes even if the call is canceled."""
         self._trying = asyncio.ensure_future(
             self._database.run(_try, use=self._use, session_id=self._held.session_id, call=self._call)
         )
@@ -143,7 +143,10 @@ class Call:
         return stopped(self._use.grant_ref, why, BUDGET_USED, run=tried.run_id)
 
     async def _finish(self, state: str, why: str, size: int) -> str:
-        """Record how the call ended. Return why its result must be withheld; empty if it need not be."""
+        """Record how the call ended.
+
+        Return why its result must be withheld; empty if the client may get it.
+        """
         ended: str = await self._database.run(
             _finish,
             run_id=self._run,
@@ -156,7 +159,7 @@ class Call:
         return self._held.why if self._held.over.is_set() else ended
 
     async def conclude(self, task: asyncio.Task[object]) -> None:
-        """Answer with the outcome of the call."""
+        """Respond with the outcome of the call."""
         ref = self._use.grant_ref
         error = None if task.cancelled() else task.exception()
         if task.cancelled() and self._run is None:
@@ -203,7 +206,8 @@ def _error_in(error: Any) -> tuple[int, str, Any]:
     if not isinstance(error, dict) or type(error.get("code")) is not int:
         return wire.INTERNAL_ERROR, "The call failed.", None
     if error["code"] in (wire.HEADER_MISMATCH, wire.UNSUPPORTED_VERSION):
-        # It is about the gateway's request. A client would change its own, and call again.
+        # The error is about the gateway's request. If the client got it, it would change its own request and
+        # call again.
         return wire.INTERNAL_ERROR, "The server rejected the gateway's request.", None
     return error["code"], str(error.get("message", ""))[:2000], error.get("data")
 
@@ -215,7 +219,7 @@ def _result(result: Message) -> Message:
 def _outcome(message: Message) -> tuple[str, str]:
     """Return how a run ended and why, by the server's response.
 
-    A call that got a response was sent, even an error.
+    A call with any response, even an error, was sent.
     """
     error, result = message.get("error"), message.get("result")
     if error is not None:

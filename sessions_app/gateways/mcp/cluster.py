@@ -55,8 +55,8 @@ class ClusterService:
     @property
     def instructions(self) -> str:
         return (
-            "A grant allows, refuses or holds each call. A refusal says what is allowed and how to request "
-            "more. A held call waits for someone to allow it: repeat it unchanged until then."
+            "A grant allows, refuses or holds each call. A refusal states what is allowed and how to "
+            "request more. A held call waits for someone to allow it: repeat it unchanged until then."
         )
 
     # Callers
@@ -142,7 +142,7 @@ class ClusterService:
     async def _carry_out(
         self, held: OpenUse, asked: Asked, answer: Answer, gone: asyncio.Task[None], work: Call
     ) -> None:
-        """Run a call until it is answered, its client disconnects, or its grant ends."""
+        """Run a call until its response is sent, its client disconnects, or its grant ends."""
         task: asyncio.Task[object] = held.begin(work.run())
         if asked.id is not None:
             held.running[asked.id] = task

@@ -1,7 +1,7 @@
 """Results for calls that were not made: the reason, and how to request more access.
 
-They are results with ``isError``, not protocol errors, so that the model reads them. Terms are those of
-Stint's API.
+They are results with ``isError``, not protocol errors, so that the model reads them. They use the terms
+of Stint's API.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def waiting(use: CallUse, waits: Waiting | int) -> Message:
     }
     text = (
         f"Not called yet: this call is waiting for approval (run {run}). Repeat the same call later: once "
-        "allowed, it is made then, once. It expires after five minutes."
+        "it is allowed, it is made one time. It expires after five minutes."
     )
     return text_result(text, told, failed=True)
 

@@ -17,7 +17,7 @@ _MOST = 10_000
 
 
 class Handshakes:
-    """The sessions that clients have started. Only ended ones are stored, the last ten thousand."""
+    """The sessions that clients have started. Only the last ten thousand ended sessions are stored."""
 
     def __init__(self) -> None:
         self._ended: OrderedDict[str, None] = OrderedDict()

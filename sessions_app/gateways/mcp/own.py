@@ -25,7 +25,7 @@ from sessions_app.gateways.mcp.service import Caller, challenge
 
 _TOKEN = re.compile(r"Bearer (stint_[\x21-\x7e]{1,200})", re.IGNORECASE)
 MOST_STREAMS = 200
-# Seconds. A person who is disabled loses the stream within this time.
+# Seconds. If a person is disabled, the person's streams end within this time.
 CHECK_AGAIN_AFTER_S = 60.0
 
 

@@ -1,7 +1,7 @@
 """The tools of Stint's own MCP server: request access, look it up, and end it. No tool approves or decides.
 
 The tools run the same operations and queries as the API, so an agent can do nothing here that it can't do
-there. None returns a credential, because a model reads what a tool returns.
+there. No tool returns a credential, because a model reads the results of tools.
 """
 
 from __future__ import annotations
@@ -72,7 +72,8 @@ class Wanted(_Arguments):
     line: Annotated[StrictStr, Field(max_length=16_384)] | None = Field(
         default=None,
         description=(
-            'Only what would allow this command, such as systemctl restart nginx, or read_ticket {"id":'
+            "Only access that would allow this command, such as systemctl restart nginx, or read_ticket "
+            '{"id":'
             ' "T-7"}'
         ),
     )
@@ -88,7 +89,7 @@ class OneGrant(_Arguments):
     grant: Annotated[StrictStr, Field(pattern=f"^{references.GRANT}$")] = Field(
         description="Grant reference, such as GR-7F3K"
     )
-    note: _Text = Field(default="", description="Reason for ending it, for the record")
+    note: _Text = Field(default="", description="Reason for the end, for the record")
 
 
 Did = tuple[str, dict[str, Any]]

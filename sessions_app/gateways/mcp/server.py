@@ -15,9 +15,9 @@ from sessions_app.gateways.mcp.answers import Answer
 from sessions_app.gateways.mcp.asked import Asked
 from sessions_app.gateways.mcp.uses import OpenUse
 
-# Forwarded besides a call's arguments: its progress token, and traces (W3C Trace Context). Anything else was
-# not decided, such as replies to a question, or a request to continue in the background. It could do more
-# than the arguments may.
+# The keys that are forwarded in addition to a call's arguments: the progress token, and traces (W3C Trace
+# Context). Other keys, such as replies to a question or a request to continue in the background, were not
+# part of the decision, and could do more than the arguments may.
 _META = ("progressToken", "traceparent", "tracestate")
 
 
@@ -40,7 +40,7 @@ async def definitions(held: OpenUse) -> dict[str, Message]:
 async def _begun(held: OpenUse, lost: Conversation | None = None) -> Conversation:
     """Return a started conversation that is not ``lost``.
 
-    Of all callers that lost it, the first starts a new one.
+    Of all callers that lost it, the first starts a new conversation.
     """
     async with held.begun:
         if held.talk is lost:
@@ -90,7 +90,8 @@ async def _forward(
             if held.over.is_set():
                 raise Over(held.why)
             if "id" in message:
-                # Sampling, elicitation, roots: this gateway forwards no requests to the client.
+                # Requests for sampling, elicitation or roots. This gateway forwards no requests to the
+                # client.
                 await _decline(talk, message)
             elif _is_progress(message, mine) and await allowance.take(size=len(wire.dump(message))):
                 await answer.note(message)
@@ -110,7 +111,7 @@ async def _decline(talk: Conversation, message: Message) -> None:
 
 
 def _about_the_call(params: Mapping[str, Any]) -> Message:
-    """Return the metadata of a call that does not change what it does."""
+    """Return the metadata of a call that does not change the effect of the call."""
     kept = {key: params["_meta"][key] for key in _META if key in params.get("_meta", {})}
     return {"_meta": kept} if kept else {}
 
@@ -128,7 +129,10 @@ def _complete(talk: Conversation, response: Message) -> Message:
 
 
 def _is_progress(message: Message, token: Any) -> bool:
-    """Whether a notification is the progress of this call. Nothing else, such as a log, is relayed."""
+    """Whether a notification is the progress of this call.
+
+    Other notifications, such as logs, are not relayed.
+    """
     params = message.get("params")
     mine = token is not None and isinstance(params, dict) and params.get("progressToken") == token
     return mine and message["method"] == "notifications/progress"

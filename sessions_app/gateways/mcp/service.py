@@ -1,5 +1,5 @@
-"""What both MCP servers of this gateway share: how they require a token, and the requests other
-than tools.
+"""The parts that both MCP servers of this gateway share: how they require a token, and the
+requests that are not about tools.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Service(Protocol):
         """Return the tools that the caller may call, sorted by name. Raises StintError or ConnectorError."""
 
     async def call(self, caller: Caller, asked: Asked, answer: Answer, gone: asyncio.Task[None]) -> None:
-        """Make or refuse a call, and answer it. ``gone`` is done when the client has disconnected."""
+        """Make or refuse a call, and respond to it. ``gone`` is done when the client has disconnected."""
 
     def cancel(self, caller: Caller, number: Any) -> None:
         """Cancel a call for its client."""
@@ -62,5 +62,9 @@ def challenge(url: str, path: str, *, error: str = "", scope: str = "") -> Rejec
     status = 403 if error == "insufficient_scope" else 401
     said += f', error="{error}"' if error else ""
     said += f', scope="{scope}"' if scope else ""
-    why = "The token's scopes do not cover this." if status == 403 else "Send a token that is valid here."
+    why = (
+        "The token's scopes do not cover this request."
+        if status == 403
+        else ("Send a token that is valid for this server.")
+    )
     return Rejected(status, None, why, headers={"www-authenticate": said})

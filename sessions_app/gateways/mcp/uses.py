@@ -1,6 +1,7 @@
 """Tokens in use in this process, each with its conversation with its server.
 
-A use begins with the first message that carries a token. It is a session of the gateway, which ends it.
+A use begins with the first message that carries a token. It is a session of the gateway, and the gateway ends
+it.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ STOPPING, FAILED = "gateway stopped", "the gateway failed"
 class OpenUse:
     """One token in use. Once it or its grant has ended, ``over`` is set, with the reason in ``why``.
 
-    Everything that waits for it then gives up, and its tasks are canceled.
+    Everything that waits for the use then gives up, and its tasks are canceled.
     """
 
     finish_by: dt.datetime | None = None
@@ -85,8 +86,8 @@ class OpenUse:
         if not self.over.is_set():
             self.why = reason
             self.over.set()
-            # Cancel the tasks here, not in the code that awaits them, which may be waiting for a client as
-            # well.
+            # Cancel the tasks here, not in the code that awaits them, because that code may also be
+            # waiting for a client.
             for work in self._works:
                 work.cancel()
             self._closing = asyncio.create_task(self._close())
@@ -114,7 +115,7 @@ class OpenUse:
             self.touch()
 
     def touch(self) -> None:
-        """Record that it was just used."""
+        """Record that the token was just used."""
         self.last = asyncio.get_running_loop().time()
 
     async def _close(self) -> None:
@@ -135,7 +136,7 @@ class Uses:
     def __init__(self) -> None:
         self.database = Database(threads=4, name="mcp")
         self.admissions = Admissions(self.database)
-        # Its own thread, so that agents can't delay an end.
+        # A separate thread, so that agents can't delay an end.
         self._ends = Database(threads=1, name="mcp-ends")
         # Each process has its own name, because a node closes the sessions under its name that it does not
         # hold.
@@ -181,7 +182,7 @@ class Uses:
         async with self._starting:
             if self._node is None:
                 if self._leaving is not None:
-                    # The old node closes every open session under the name that both share.
+                    # The old node closes every open session under the name that both nodes share.
                     await asyncio.wait([self._leaving])
                 node = await Node.begin(self._known, database=self._ends)
                 node.lease.on_renewed.append(self._drop_unused)

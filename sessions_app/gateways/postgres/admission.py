@@ -1,4 +1,6 @@
-"""Who logs in: the grant that a user name refers to, its verifier, and what its token authorizes now."""
+"""Identify who logs in: the grant to which a user name refers, its verifier, and the access that its token
+authorizes now.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,10 @@ LINE = "login"
 
 
 class NotAdmitted(Exception):
-    """The holder has proven the token, but can't use it here: the SQLSTATE, why, and what to do."""
+    """The holder has proven the token, but can't use it here.
+
+    The arguments are the SQLSTATE, the reason, and what to do.
+    """
 
     def __init__(self, code: str, message: str, hint: str = "") -> None:
         self.code, self.message, self.hint = code, message, hint
@@ -35,7 +40,10 @@ class NotAdmitted(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
-    """The grant and target in a user name: ``GR-7F3K`` or ``GR-7F3K.db-1``. Both are empty if it has none."""
+    """The grant and target in a user name: ``GR-7F3K`` or ``GR-7F3K.db-1``.
+
+    Both are empty if the user name has none.
+    """
 
     grant_ref: str = ""
     target: str = ""
@@ -43,8 +51,8 @@ class Wish:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Login:
-    """What a client must prove for a user name. ``digest`` is the token's; empty if there is none, and no
-    proof is right.
+    """What a client must prove for a user name. ``digest`` is the digest of the token; empty if there is
+    no such token, and then no proof is right.
     """
 
     wish: Wish
@@ -53,7 +61,7 @@ class Login:
 
 
 def parse_wish(user: str) -> Wish:
-    """Return what a user name refers to."""
+    """Return the grant and target to which a user name refers."""
     found = _USER.fullmatch(user)
     if found is None:
         return Wish()
@@ -61,8 +69,8 @@ def parse_wish(user: str) -> Wish:
 
 
 def login_of(*, user: str) -> Login:
-    """Return what a client must prove. A name without a grant gets a verifier as well, always the same one,
-    so that the exchange does not show which grants exist.
+    """Return what a client must prove. A name without a grant also gets a verifier, always the same one, so
+    that the exchange does not show which grants exist.
     """
     wish = parse_wish(user)
     token = token_of(wish.grant_ref, "postgres")
@@ -80,9 +88,11 @@ def admit(*, login: Login, client: str) -> TokenStatements:
         return used_from(uses[0], client)
     if uses:
         names = " or ".join(sorted(f"{ref}.{use.target.name}" for use in uses))
-        raise NotAdmitted("28000", f"{ref} has several targets.", f"Use one as the user name: {names}.")
+        raise NotAdmitted(
+            "28000", f"{ref} has several targets.", f"Use one of these as the user name: {names}."
+        )
     dead = record_dead_token(token_digest=login.digest, target_name=target or ref, line=LINE, now=clock.now())
-    why = dead.why if dead is not None else "it has no such token"
+    why = dead.why if dead is not None else "the grant has no such token"
     log.warning("postgres.not_admitted", grant=ref, client=client, why=why)
     hint = RESUMABLE if dead is not None and dead.held else "Request new access."
     raise NotAdmitted("28000", f"{ref} can't be used: {why}.", hint)

@@ -1,7 +1,7 @@
-"""The answers that a target owes, in order, and which of them the client gets.
+"""The pending responses of a target, in order, and which of them the client gets.
 
 Each message to the target has an expected answer. After an error, the target ignores
-everything until the next Sync, so the answers until then are dropped.
+everything until the next Sync, so the responses until then are not expected.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from sessions_app.gateways.postgres.upstream import FIXED
 from sessions_app.gateways.postgres.wire import Fields, ProtocolError
 
 Kind = Literal["parse", "bind", "close", "describe", "execute", "refusal", "sync"]
-# By kind of message: the types of its answers, and those of them that end the answer.
+# By kind of message: the types of messages in its response, and those that end the response.
 _ANSWERS: dict[Kind, tuple[bytes, bytes]] = {
     "parse": (wire.PARSE_COMPLETE, wire.PARSE_COMPLETE),
     "bind": (wire.BIND_COMPLETE, wire.BIND_COMPLETE),
@@ -29,7 +29,7 @@ _ANSWERS: dict[Kind, tuple[bytes, bytes]] = {
     "sync": (wire.READY, wire.READY),
 }
 _FATAL = ("FATAL", "PANIC")
-NOT_RUN = "not run: a statement before it failed"
+NOT_RUN = "not run: an earlier statement failed"
 IDLE = b"I"
 
 
@@ -39,10 +39,11 @@ def _nothing() -> None:
 
 @dataclass(slots=True, eq=False)
 class Expected:
-    """One message to the target that is not answered yet.
+    """One message to the target that has no complete response yet.
 
-    ``quiet`` are the types of answers that the client does not get. ``refusal`` replaces the error that the
-    target answers with. ``undo`` is called if the target ignored the message or failed, ``done`` if not.
+    ``quiet`` are the types of response messages that the client does not get. ``refusal`` replaces the error
+    in the target's response. ``undo`` is called if the target ignored the message or failed, and ``done``
+    otherwise.
     """
 
     kind: Kind
@@ -54,7 +55,7 @@ class Expected:
     run: Run | None = None
     undo: Callable[[], None] = _nothing
     done: Callable[[], None] = _nothing
-    # The answer to a message that the gateway itself waits for: the content, or None if there is none.
+    # The content of the response for which the gateway itself waits; None if the response has no content.
     wanted: asyncio.Future[bytes | None] | None = None
 
     def visible(self, kind: bytes, content: bytes) -> bytes:
@@ -70,14 +71,14 @@ class Expected:
         return wire.message(kind, row) if row else b""
 
     def settle(self, content: bytes | None) -> None:
-        """Give the gateway the answer that it waits for."""
+        """Give the gateway the response for which it waits."""
         if self.wanted is not None and not self.wanted.done():
             self.wanted.set_result(content)
 
 
 @dataclass(slots=True)
 class Answers:
-    """The answers that the target owes. ``send`` sends a message to the client."""
+    """The pending responses of the target. ``send`` sends a message to the client."""
 
     attempts: Attempts
     send: Callable[[bytes], None]
@@ -92,7 +93,7 @@ class Answers:
     ended: bool = False
 
     def add(self, one: Expected) -> None:
-        """Expect one more answer."""
+        """Expect one more response."""
         self.expected.append(one)
 
     async def afford(self, kind: bytes, content: bytes) -> None:
@@ -161,7 +162,7 @@ class Answers:
             self.drop(one, why if at == len(dropped) else NOT_RUN)
 
     def drop(self, one: Expected, why: str) -> None:
-        """Handle a message that the target has ignored, or at which it failed."""
+        """Handle a message that the target has ignored, or that failed."""
         one.undo()
         one.settle(None)
         if one.run is not None and one.run in self.attempts.open:
@@ -169,7 +170,10 @@ class Answers:
 
 
 def _check_fixed(content: bytes) -> None:
-    """Check that a setting that affects how statements are read is unchanged. A function may set it."""
+    """Check that a setting that affects how statements are read is unchanged.
+
+    A function could have changed such a setting.
+    """
     fields = Fields(content)
     name, value = fields.string(), fields.string()
     if FIXED.get(name, value) != value:

@@ -1,4 +1,4 @@
-"""What PostgreSQL clients send before TLS, and the streams of a connection after it.
+"""Read the messages of PostgreSQL clients before TLS, and provide the streams of a connection after TLS.
 
 Source: PostgreSQL's documentation, "SSL Session Encryption", "GSSAPI Session Encryption" and "Canceling
 Requests in Progress".
@@ -41,7 +41,9 @@ class Line(asyncio.StreamReaderProtocol):
     def __init__(
         self, place: Slot, serve: Callable[[Line], Coroutine[Any, Any, None]], *, direct: bool
     ) -> None:
-        """``direct``: the client started with TLS, so it must have named this protocol in it."""
+        """``direct`` means that the client started with TLS, so it must have named this protocol in the
+        handshake.
+        """
         self.messages = asyncio.StreamReader(limit=AHEAD)
         super().__init__(self.messages, self._begun)
         self.place, self._serve, self._direct = place, serve, direct
@@ -85,7 +87,7 @@ class Line(asyncio.StreamReaderProtocol):
 
 
 class Greeting:
-    """Reads what a client sends before TLS."""
+    """Reads the messages of a client before TLS."""
 
     def __init__(
         self, serve: Callable[[Line], Coroutine[Any, Any, None]], cancel: Callable[[bytes], None]
@@ -153,4 +155,4 @@ async def _readable(sock: socket.socket) -> None:
 
 
 def _nothing() -> None:
-    """Do nothing: no one serves the connection yet."""
+    """Do nothing, because no one serves the connection yet."""

@@ -136,7 +136,7 @@ class Attempts:
         """Record that a statement is not allowed with these bound values, and return the error for its
         client.
 
-        ``question`` asks what else would allow it.
+        ``question`` queries which other access would allow the statement.
         """
         shown = self._hiding.text(line, values)
         self._note(shown)
@@ -255,7 +255,7 @@ class Attempts:
         except NotReleased as error:
             if error.state == "held":
                 self.finish(run, "failed", error.message)
-            # Otherwise the record already has its end.
+            # Otherwise, the record already has the end of the statement.
             self.open.discard(run)
             raise NotRun(wire.error(REFUSED, error.message)) from error
         except StintError as error:
@@ -294,7 +294,9 @@ class Attempts:
             run.becoming.add_done_callback(lambda _: self._report(run, state, reason, now))
 
     def _learn(self, run: Run, state: str) -> None:
-        if state == "done" and run.runs is not None and run.sent and run.is_small and self._only_reads(run.runs):
+        if state != "done" or run.runs is None or not (run.sent and run.is_small):
+            return
+        if self._only_reads(run.runs):
             self._known[run.runs.text] = time.monotonic()
             if len(self._known) > _MOST_KNOWN:
                 del self._known[next(iter(self._known))]

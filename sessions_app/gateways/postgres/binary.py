@@ -73,7 +73,7 @@ def _float8(data: bytes) -> str:
     special = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}.get(repr(number))
     if special or not number:
         return special or repr(number).removesuffix(".0")
-    # Python's digits are the shortest that read back as the same number, as are PostgreSQL's.
+    # Like PostgreSQL, Python prints the shortest digits that are read as the same number.
     sign, digits, exponent = Decimal(repr(number)).normalize().as_tuple()
     point = len(digits) + int(exponent) - 1
     text, minus = "".join(map(str, digits)), "-" if sign else ""

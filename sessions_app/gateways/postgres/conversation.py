@@ -1,5 +1,5 @@
-"""One holder's connection after login: the client's messages are handled, and the target's answers relayed,
-until one side ends it or it is cut.
+"""One holder's connection after login. The client's messages are handled, and the target's responses
+relayed, until one side ends the connection or it is cut.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ log = structlog.get_logger(__name__)
 # Bytes of one message from a client, such as a Bind with its values.
 LARGEST = 1024 * 1024
 ENDED, BAD_PROTOCOL, LOST = "57P01", "08P01", "08006"
-GIVEN_UP = "its client disconnected"
+GIVEN_UP = "the client disconnected"
 # Seconds that a client has to read why it was cut.
 GOODBYE_S = 0.5
 
 
 class TargetGone(Exception):
-    """The target has closed the connection, or broke the protocol. The message says which."""
+    """The target has closed the connection, or broke the protocol. The message states which."""
 
 
 class Outgoing(Protocol):
@@ -129,16 +129,20 @@ class Conversation(Cuttable):
 
     @property
     def finish_by(self) -> dt.datetime | None:
-        """The time until which the statement may run past the grant's end; None if it is cut off then."""
+        """The time until which the statement may run past the grant's end; None if it is cut off at the
+        grant's end.
+        """
         return self._handling.finish_by if self._begun else None
 
     @property
     def finish_seconds(self) -> int:
-        """How many seconds the statement may run past the grant's end; 0 if it is cut off then."""
+        """How many seconds the statement may run past the grant's end; 0 if it is cut off at the
+        grant's end.
+        """
         return self._handling.finish_seconds if self._begun else 0
 
     def tell(self, text: str) -> None:
-        """Show a line to the holder. Most programs show it with the next answer."""
+        """Show a line to the holder. Most programs show it with the next response."""
         self._to_client(wire.notice(text, severity="WARNING", code="01000"))
 
     def cancel(self) -> None:
@@ -249,7 +253,7 @@ class Conversation(Cuttable):
             self._attempts.transcript.answered(data)
 
     async def _relay(self) -> None:
-        """Pass the target's answers to the client. Raises TargetGone."""
+        """Pass the target's responses to the client. Raises TargetGone."""
         try:
             while True:
                 kind, content = await self._upstream.messages.next()
@@ -261,7 +265,7 @@ class Conversation(Cuttable):
                 raise Closed from error
             raise TargetGone("closed the connection") from error
         except ProtocolError as error:
-            raise TargetGone(f"sent an unexpected answer: {error}") from error
+            raise TargetGone(f"sent an unexpected response: {error}") from error
 
     def _is_ready(self) -> None:
         if self._session.closed and not self._begun:

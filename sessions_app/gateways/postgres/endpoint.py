@@ -90,9 +90,7 @@ class PostgresEndpoint:
         self._orders = Orders(
             shared,
             "postgres",
-            functools.partial(
-                run_ordered, shared, self._targets, self._tally, self._rooms, self._begin
-            ),
+            functools.partial(run_ordered, shared, self._targets, self._tally, self._rooms, self._begin),
         )
         self._orders.begin()
         await shared.node.lease.renew()
@@ -165,7 +163,7 @@ class PostgresEndpoint:
             self._lines.discard(line)
 
     async def _served(self, line: Line) -> None:
-        # Before anything is awaited: the handshake used this certificate.
+        # Before the first await, because the handshake used this certificate.
         binding = binding_of(self._tls.certificate)
         try:
             async with asyncio.timeout(LOGIN_S):
@@ -191,12 +189,14 @@ class PostgresEndpoint:
         )
         try:
             if closed := shared.closed_because():
-                # It cut its sessions before this one was open.
+                # The node cut its sessions before this session was open.
                 raise NotAdmitted("57P03", f"{closed.rstrip('.').capitalize()}.")
             room = await shared.database.run(self._rooms.room_for, grant_id=use.grant_id)
             upstream = await self._targets.connect(use, proven.startup.settings)
         except BaseException as error:
-            session.close(str(error) if isinstance(error, NotConnected) else "it could not be opened")
+            session.close(
+                str(error) if isinstance(error, NotConnected) else "the session could not be opened"
+            )
             raise
         proven.messages.most = LARGEST
         talk = Conversation(

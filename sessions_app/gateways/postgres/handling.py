@@ -1,9 +1,9 @@
-"""What a client's messages do: each statement is decided and recorded, and then sent to the target.
+"""Handle a client's messages: each statement is decided and recorded, and then sent to the target.
 
-Messages are handled one after the other. A refused statement becomes one that fails on the target, so that
-transactions and the order of answers are right without this gateway tracking them. After each Sync, it waits
-until the target is ready, so that its list of prepared statements matches the target's. Source: PostgreSQL's
-documentation, "Message Flow".
+Messages are handled one after the other. A refused statement is replaced by a statement that fails on the
+target, so that transactions and the order of responses are right without this gateway tracking them. After
+each Sync, it waits until the target is ready, so that its list of prepared statements matches the target's.
+Source: PostgreSQL's documentation, "Message Flow".
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ _QUIET = wire.PARSE_COMPLETE + wire.BIND_COMPLETE + wire.NO_DATA
 class Handling(Sending):
     """The statements of one connection.
 
-    ``finish_by`` is the time until which the last one may run past the grant's end; None if it is cut at the
-    end. ``finish_seconds`` is the number of seconds after the end.
+    ``finish_by`` is the time until which the last statement may run past the grant's end; None if it is cut
+    at the end. ``finish_seconds`` is the same time in seconds after the end.
     """
 
     def __init__(
@@ -278,7 +278,10 @@ class Handling(Sending):
         return None
 
     async def _bound(self, entry: Entry, asked: wire.Bind) -> Runs | None:
-        """Decide on a statement with its values. None if it is refused, or if the target has failed."""
+        """Decide on a statement with its values.
+
+        Return None if it is refused, or if the target has failed.
+        """
         if entry.lacks_types(asked) and not await self._learn_types(entry, asked.statement):
             return None
         try:
@@ -292,7 +295,10 @@ class Handling(Sending):
         return runs
 
     async def _learn_types(self, entry: Entry, name: str) -> bool:
-        """Ask the target for the types of a statement's parameters. Return whether it answered."""
+        """Ask the target for the types of a statement's parameters.
+
+        Return whether the target returned them.
+        """
         answer: asyncio.Future[bytes | None] = asyncio.get_running_loop().create_future()
         quiet = wire.PARAMETERS + wire.ROW_DESCRIPTION + wire.NO_DATA
         self.send(wire.describe(b"S", name) + wire.FLUSH, Expected("describe", quiet=quiet, wanted=answer))

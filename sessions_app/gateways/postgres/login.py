@@ -27,14 +27,14 @@ from sessions_app.operations.sessions.proofs.postgres import StatementUse, Token
 # Bytes of one message before login.
 LONGEST_PROOF = 8192
 _SASL, _CONTINUE, _FINAL, _OK = 10, 11, 12, 0
-# SQLSTATEs of a server that does not accept the role's password, or no longer does.
+# SQLSTATEs of a server that does not accept the role's password, or no longer accepts it.
 _WRONG_PASSWORD = ("28P01", "28000")
 _APPLICATION_BYTES = 63
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proven:
-    """A client that has proven a token. ``messages`` reads what it sends next."""
+    """A client that has proven a token. ``messages`` reads the client's next messages."""
 
     startup: Startup
     login: Login
@@ -97,7 +97,9 @@ async def _proof(messages: Messages) -> bytes:
 
 
 def _negotiate(line: Line, startup: Startup) -> None:
-    """Answer a client that asked for a newer version or for extensions: this is 3.0, without extensions."""
+    """Notify a client that requested a newer version or extensions that this server supports only version
+    3.0, without extensions.
+    """
     if startup.newer or startup.unknown:
         names = b"".join(map(wire.string, startup.unknown))
         numbers = wire.VERSION_3.to_bytes(4, "big") + len(startup.unknown).to_bytes(4, "big")
@@ -151,7 +153,7 @@ class Targets:
 def _settings(use: StatementUse, chosen: Mapping[str, str]) -> dict[str, str]:
     name = f"stint {use.grant_ref} {chosen.get('application_name', '')}".strip()
     short = name.encode()[:_APPLICATION_BYTES].decode(errors="ignore")
-    # Statements have complete names. Functions of the application may expect its schema, and nothing may be
-    # found before the system's own objects.
+    # Statements have complete names, but functions of the application may expect its schema in the search
+    # path. The system's own objects must come first.
     schema = f'"{use.compiled.schema}", ' if use.compiled.schema else ""
     return {**chosen, "application_name": short, "search_path": f"pg_catalog, {schema}pg_temp"}

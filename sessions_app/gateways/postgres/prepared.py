@@ -49,8 +49,12 @@ class Entry:
         ]
         runs = self.decided.bind(values)
         if isinstance(runs, Runs) and runs.text != self.decided.text:
-            # The target has the text of another command, which casts the values differently.
-            runs = Refused("two commands allow this in different ways: write the values", None, "value")
+            # The text on the target belongs to another command, which casts the values differently.
+            runs = Refused(
+                "two commands allow this statement in different ways: write the values in the text",
+                None,
+                "value",
+            )
         return values, runs
 
     def _text(self, at: int, kind: int, value: bytes) -> str:

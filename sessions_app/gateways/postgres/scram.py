@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from sessions_app.connectors.postgres.scram import ITERATIONS, keyed, keys
 
 PLAIN, PLUS = "SCRAM-SHA-256", "SCRAM-SHA-256-PLUS"
-# A server that asks for more iterations would only keep this process busy.
+# More iterations would only keep this process busy.
 _MOST_ITERATIONS = 100_000
 _BINDING = "p=tls-server-end-point"
 
@@ -27,7 +27,7 @@ class ScramError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Verifier:
-    """A server's verifier of a password: enough to check a proof, not to create one."""
+    """A server's verifier of a password. It can check a proof, but not create one."""
 
     salt: bytes
     iterations: int
@@ -69,7 +69,7 @@ class Server:
         return answer.encode()
 
     def final(self, said: bytes) -> bytes:
-        """Return the response to the client's proof. Raises ScramError if it is wrong."""
+        """Return the response to the client's proof. Raises ScramError if the proof is wrong."""
         text = _text(said)
         without, comma, proof = text.rpartition(",p=")
         parts = without.split(",")

@@ -1,4 +1,4 @@
-"""The StartupMessage of a client: who it is, which database it wants, and its settings.
+"""The StartupMessage of a client: the user, the database, and the settings.
 
 Source: PostgreSQL's documentation, "StartupMessage" and "NegotiateProtocolVersion".
 """
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from sessions_app.gateways.postgres.wire import VERSION_3, Fields, ProtocolError
 from sessions_app.policy.commands.postgres.sql.passes import SETTINGS
 
-# Bytes. PostgreSQL's own limit.
+# In bytes. PostgreSQL has the same limit.
 LONGEST = 10_000
 _UTF8 = frozenset(("UTF8", "UTF-8", "UNICODE", "SQL_ASCII"))
 _OPTION = re.compile(r"(?:-c\s*|--)([A-Za-z_][A-Za-z0-9_]*)=(\S*)")
@@ -20,7 +20,10 @@ _EXTENSION = "_pq_."
 
 
 class StartupRefused(Exception):
-    """The gateway can't serve this client as it asks: the SQLSTATE, why, and what to do."""
+    """The gateway can't serve this client with these parameters.
+
+    The arguments are the SQLSTATE, the reason, and what to do.
+    """
 
     def __init__(self, code: str, message: str, hint: str = "") -> None:
         self.code, self.message, self.hint = code, message, hint
@@ -31,8 +34,8 @@ class StartupRefused(Exception):
 class Startup:
     """A client's startup request.
 
-    ``database`` is empty if it names none. ``unknown`` are protocol extensions; ``newer`` is whether it asked
-    for a later minor version of the protocol.
+    ``database`` is empty if the request names none. ``unknown`` are protocol extensions. ``newer`` means that
+    the client requested a later minor version of the protocol.
     """
 
     user: str
@@ -47,7 +50,7 @@ def read_startup(content: bytes) -> Startup:
     fields = Fields(content)
     version = fields.integer()
     if version >> 16 != VERSION_3 >> 16:
-        raise StartupRefused("0A000", "This gateway speaks only version 3 of PostgreSQL's protocol.")
+        raise StartupRefused("0A000", "This gateway supports only version 3 of PostgreSQL's protocol.")
     said: dict[str, str] = {}
     while name := fields.string():
         if name in said:
@@ -60,7 +63,7 @@ def read_startup(content: bytes) -> Startup:
         del said[name]
     return Startup(
         user=user,
-        # libpq takes the user's name if no database is given.
+        # libpq uses the user's name if no database is given.
         database="" if database == user else database,
         settings=_settings(said),
         unknown=unknown,

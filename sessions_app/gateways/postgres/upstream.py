@@ -1,7 +1,7 @@
 """The gateway's connection to a target, logged in as the role of a grant.
 
-The role's password is derived from a key, so that every gateway knows it and no one stores it. Sources:
-PostgreSQL's documentation, "Message Flow" and "SASL Authentication"; libpq's, for sslmode.
+The role's password is derived from a key, so that every gateway knows the password without storing it.
+Sources: PostgreSQL's documentation, "Message Flow" and "SASL Authentication"; libpq's, for sslmode.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ FIXED = {"client_encoding": "UTF8", "standard_conforming_strings": "on"}
 
 
 class NotConnected(Exception):
-    """The target can't be used: the SQLSTATE for the client, and why."""
+    """The target can't be used. The arguments are the SQLSTATE for the client, and the reason."""
 
     def __init__(self, code: str, message: str) -> None:
         self.code = code
@@ -55,7 +55,7 @@ class Upstream:
     async def cancel(self) -> None:
         """Ask the target to cancel the running statement.
 
-        Failures are ignored: the connection is closed next.
+        Failures are ignored, because the connection is closed next.
         """
         with contextlib.suppress(OSError, NotConnected, Closed):
             async with asyncio.timeout(CONNECT_S):
@@ -83,15 +83,15 @@ async def connect(place: TargetSpec, user: str, password: str, settings: Mapping
                 raise
             return made
     except TimeoutError as error:
-        raise NotConnected("08001", f"{name} did not answer.") from error
+        raise NotConnected("08001", f"{name} did not respond.") from error
     except (OSError, Closed) as error:
         raise NotConnected("08001", f"{name} can't be reached.") from error
     except (ProtocolError, scram.ScramError) as error:
-        raise NotConnected("08P01", f"{name} sent an unexpected answer: {error}.") from error
+        raise NotConnected("08P01", f"{name} sent an unexpected response: {error}.") from error
 
 
 async def _streams(place: TargetSpec) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """Connect, with TLS as the cluster requires. Raises OSError, Closed and NotConnected."""
+    """Connect, with the TLS that the cluster requires. Raises OSError, Closed and NotConnected."""
     parameters, name = parameters_of(place), place.target.name
     sock = await _socket(place.target.address, place.target.port)
     try:
@@ -114,7 +114,7 @@ async def _streams(place: TargetSpec) -> tuple[asyncio.StreamReader, asyncio.Str
 
 async def _socket(host: str, port: int) -> socket.socket:
     loop = asyncio.get_running_loop()
-    problem: OSError = ConnectionError("it has no address")
+    problem: OSError = ConnectionError("the target has no address")
     for family, kind, protocol, _, address in await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM):
         sock = socket.socket(family, kind, protocol)
         try:
@@ -154,7 +154,7 @@ async def _log_in(made: Upstream, password: str) -> None:
     """Authenticate. Raises the errors that ``connect`` converts."""
     verified = parameters_of(made.place).sslmode.startswith("verify")
     login = scram.Client(password)
-    asked = proven = False  # in SCRAM, in which the server proves that it knows the password
+    asked = proven = False  # only SCRAM makes the server prove that it knows the password
     while True:
         kind, content = await made.messages.next()
         if kind == wire.ERROR:
@@ -162,7 +162,7 @@ async def _log_in(made: Upstream, password: str) -> None:
         if kind == wire.NOTICE:
             continue
         if kind != wire.AUTHENTICATION:
-            raise ProtocolError("it did not ask for a password")
+            raise ProtocolError("the target did not ask for a password")
         fields = Fields(content)
         method = fields.integer()
         if method == _OK and proven == asked:
@@ -202,7 +202,7 @@ async def _ready(made: Upstream) -> None:
         elif kind == wire.READY:
             break
         elif kind != wire.NOTICE:
-            raise ProtocolError("it was not ready")
+            raise ProtocolError("the target was not ready")
     for name, value in FIXED.items():
         if known.get(name) != value:
             raise ProtocolError(f"{name} is {known.get(name)}")

@@ -80,7 +80,7 @@ class Fields:
     def data(self, length: int) -> bytes:
         """Return this number of bytes."""
         if not 0 <= length <= len(self._content) - self._at:
-            raise ProtocolError("a message is shorter than it says")
+            raise ProtocolError("a message is shorter than its declared length")
         raw, self._at = self._content[self._at : self._at + length], self._at + length
         return raw
 

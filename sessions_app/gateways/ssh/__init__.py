@@ -1,3 +1,3 @@
-"""The SSH gateway: authenticates holders, checks their commands, and runs them on the target, wrapped by
-Stint.
+"""The SSH gateway, which authenticates holders, checks their commands, and runs them on the target under
+Stint's wrapper.
 """

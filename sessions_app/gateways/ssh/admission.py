@@ -1,4 +1,4 @@
-"""Who connects, which target they request, and which of their grants covers it."""
+"""Determine who connects, the target that they request, and which of their grants covers it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Suspended(StintError):
 
 
 class SeveralGrants(StintError):
-    """More than one grant fits. Name the one to use, as the message shows."""
+    """More than one grant matches. Name the grant to use, as the message shows."""
 
     code = "several_grants"
     status = 409
@@ -44,7 +44,7 @@ class SeveralGrants(StintError):
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """An identity, and the key that it authenticated with under a user name."""
+    """An identity, with the key and the user name with which it authenticated."""
 
     identity_id: int
     username: str
@@ -93,7 +93,7 @@ class Chosen:
 
 
 def choose(uses: list[Use], line: str | None, *, asked_as: str, public_url: str) -> Chosen:
-    """Return the one use that applies. ``line`` None means a prompt. Raises NoAccess or SeveralGrants."""
+    """Return the use that applies. ``line`` None means a prompt. Raises NoAccess or SeveralGrants."""
     wish = parse_wish(asked_as)
     if not uses or wish is None:
         raise NoAccess(_nothing(wish, public_url))
@@ -107,7 +107,7 @@ def choose(uses: list[Use], line: str | None, *, asked_as: str, public_url: str)
 
 
 def choose_for_files(uses: list[Use], *, asked_as: str, public_url: str) -> Use:
-    """Return the one use with rules for files. Raises NoAccess or SeveralGrants."""
+    """Return the one use with file rules. Raises NoAccess or SeveralGrants."""
     wish = parse_wish(asked_as)
     if not uses or wish is None:
         raise NoAccess(_nothing(wish, public_url))
@@ -116,15 +116,17 @@ def choose_for_files(uses: list[Use], *, asked_as: str, public_url: str) -> Use:
         raise _several(fitting, wish)
     if not fitting:
         raise NoAccess(
-            f"{uses[0].grant_ref} allows no files on {wish.target}. Request a command set with rules for"
-            f" files: {public_url}/requests/new/?target={wish.target}"
+            f"{uses[0].grant_ref} allows no file transfers on {wish.target}. Request a command set with"
+            f" file rules: {public_url}/requests/new/?target={wish.target}"
         )
     return fitting[0]
 
 
 def _several(uses: list[Use], wish: Wish) -> SeveralGrants:
     names = " or ".join(f"{use.grant_ref}.{wish.target}" for use in uses)
-    return SeveralGrants(f"{len(uses)} of your grants match.", hint=f"Use one as the username: {names}.")
+    return SeveralGrants(
+        f"{len(uses)} of your grants match.", hint=f"Use one of these as the username: {names}."
+    )
 
 
 def _nothing(wish: Wish | None, public_url: str) -> str:

@@ -1,9 +1,9 @@
-"""Ends grants on targets while the gateway has no database.
+"""End grants on targets while the gateway has no database.
 
 A command ends with its connection. Revoking the grant kills its background processes, but that needs the
-database. A gateway that has lost the database may be the only process that has the grant, so it acts on the
-deadline on its own. Commands that may finish after the deadline, through this gateway or another, keep
-running for as long as they may. All other processes of the grant are killed.
+database. A gateway that has lost the database may be the only process that knows the grant, so it enforces
+the deadline on its own. Commands that may finish after the deadline, through this gateway or another,
+keep running up to their limit. All other processes of the grant are killed.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ log = structlog.get_logger(__name__)
 
 # Seconds.
 EVERY, AGAIN = 0.25, 1.0
-# Seconds. With the database available, others revoke a grant long before this.
+# In seconds. With the database available, other processes revoke a grant long before this.
 FORGOTTEN = 30.0
 PLACES = 8
-# How many runs of a grant one sweep can name. Older ones are killed with all others once no command may
-# finish anymore.
+# How many runs of a grant one sweep can name. Older runs are killed with everything else once no
+# command may still finish.
 RUNS = 500
 
 Key = tuple[int, int]
@@ -42,7 +42,7 @@ Key = tuple[int, int]
 
 @dataclass(slots=True)
 class _Used:
-    """A grant on a target, and the newest of its runs that are cut at the end."""
+    """A grant on a target, and its newest runs of those that are cut at the grant's end."""
 
     use: Use
     cut: deque[int] = field(default_factory=lambda: deque(maxlen=RUNS))
@@ -55,7 +55,9 @@ class _Used:
 
 
 class Alone:
-    """Tracks where grants were used through this gateway, until they have ended there."""
+    """Tracks the targets on which grants were used through this gateway, until the grants have ended
+    there.
+    """
 
     def __init__(self, registry: Registry, dialer: Dialer, clock: LoopClock) -> None:
         self._registry, self._dialer, self._clock = registry, dialer, clock

@@ -20,13 +20,13 @@ from sessions_app.gateways.ssh.sftp import FileServer
 
 log = structlog.get_logger(__name__)
 
-# The exit status when Stint refuses or cuts a command. A command's own status is passed on.
+# The exit status if Stint refuses or cuts a command. A command's own exit status is passed on.
 REFUSED = 255
-# Seconds. A client that stopped reading must not delay the end; one that reads gets the last message within
+# In seconds. A client that has stopped reading must not delay the end. Others get the last message within
 # this time.
 LAST_WORDS = 0.25
 LEFT = "the holder disconnected"
-# Bytes of SFTP requests that wait before the client is paused (twice this, as asyncio counts).
+# Half the number of bytes of waiting SFTP requests at which asyncio pauses the client.
 _REQUESTS = 512 * 1024
 
 
@@ -95,14 +95,14 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         elif self._feed is not None:
             self._feed.write(data)
         elif self._line is not None:
-            # Input waits until the command can take it. The rest stays in the client.
+            # Input waits here until the command can take it. Further input stays in the client.
             self._early.append(data)
             self._raw.pause_reading()
 
     def eof_received(self) -> bool:
         self._eof = True
         if self._requests is not None:
-            # An SFTP client that sends no more requests expects no more answers.
+            # An SFTP client that sends no more requests expects no more responses.
             self._cut(LEFT)
         if self._feed is not None:
             self._feed.eof()
@@ -159,7 +159,7 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         elif self._raw.is_closing():
             return
         elif self._line is None and self._terminal:
-            # The channel of a prompt is encoded, and a terminal has one stream.
+            # The channel of a prompt takes text, and a terminal has only one stream.
             cast("asyncssh.SSHServerChannel[str]", self._raw).write(f"stint: {text}\r\n")
         else:
             end = "\r\n" if self._terminal else "\n"
@@ -205,7 +205,7 @@ class Channel(asyncssh.SSHServerSession[bytes]):
     def stop(self, reason: str) -> None:
         """Cut the channel's command and prompt immediately."""
         if self._files is not None and not self._stopped:
-            # Now, because the client leaves once it learns that its transfer failed.
+            # Send the message now, because the client disconnects once it learns that its transfer failed.
             self.note(f"{self._files.grant_ref} has ended: {reason}.")
         self._stopped = self._stopped or reason
         self._cut(reason)

@@ -1,4 +1,4 @@
-"""Runs one command: records the decision, runs the command on its own connection to the target, reports the
+"""Run one command: record the decision, run the command on its own connection to the target, and report the
 result.
 """
 
@@ -40,11 +40,11 @@ from sessions_app.queries.record.recording_files import recording_path
 log = structlog.get_logger(__name__)
 
 
-BY_SFTP = answers.Refused("files are sent and received by sftp or scp, not by a command", None, "transfer")
+BY_SFTP = answers.Refused("use sftp or scp to transfer files: a command can't", None, "transfer")
 
 
 class CommandExecution:
-    """One line tried in a session, and run if allowed. ``stop`` may be called at any time."""
+    """One line, which is tried in a session, and run if allowed. ``stop`` may be called at any time."""
 
     carries_files = False
 
@@ -81,15 +81,15 @@ class CommandExecution:
 
     @property
     def finish_by(self) -> dt.datetime | None:
-        """The time until which the command may run past the grant's end; None if it is cut then or has not
-        started.
+        """The time until which the command may run past the grant's end; None if the command is cut then
+        or has not started.
         """
         return self._finish_by
 
     @property
     def finish_seconds(self) -> int:
-        """The number of seconds that the command may run past the grant's end; 0 if it is cut then or has not
-        started.
+        """The number of seconds that the command may run past the grant's end; 0 if the command is cut then
+        or has not started.
         """
         return self._finish_seconds
 
@@ -108,8 +108,8 @@ class CommandExecution:
         self.stop(reason)
 
     async def run(self) -> ExecutionResult:
-        """Record, run and report the command under a new request ID. Raises StintError if it could not be
-        recorded or run.
+        """Record, run and report the command under a new request ID. Raises StintError if the command
+        could not be recorded or run.
         """
         with request_id.bound(request_id.make()), tracing.span_in(life_of_use(self._use), "stint.command"):
             return await self._run()
@@ -117,8 +117,8 @@ class CommandExecution:
     async def _run(self) -> ExecutionResult:
         begun: asyncio.Future[Errand] = asyncio.get_running_loop().create_future()
         if isinstance(self._decision, Allowed) and not self._decision.hold:
-            # The handshake with the target continues while the attempt is recorded. The certificate is signed
-            # after that.
+            # The handshake with the target continues while the attempt is recorded. Only then is the
+            # certificate signed.
             self._waiting = asyncio.create_task(self._dial(begun))
         try:
             tried = await self._begin()
@@ -163,7 +163,7 @@ class CommandExecution:
         if tried.deadline is None or not isinstance(tried.decision, Allowed):
             raise Ended(f"{use.grant_ref} does not allow this command.")
         command = self._forced(tried, tried.decision, self._parts.clock.until(tried.deadline))
-        # The key ID: sshd writes it to its log.
+        # The key ID, which sshd writes to its log.
         key_id = f"{use.grant_ref}/{tried.run_id} {use.holder} {request_id.current()}".rstrip()
         return Errand(serial=tried.serial, key_id=key_id, command=command)
 
@@ -308,8 +308,8 @@ class CommandExecution:
         return ExecutionResult(state="done", exit_status=target.exit_status, signal=target.signal)
 
     def _broken(self, why: str) -> ExecutionResult:
-        """Return the outcome of a command that was interrupted: failed if nothing was sent to the target,
-        else cut.
+        """Return the outcome of an interrupted command: `failed` if nothing was sent to the target,
+        otherwise `cut`.
         """
         if self._target is None or not self._target.opened:
             return ExecutionResult(state="failed", message=why)
@@ -344,10 +344,10 @@ class CommandExecution:
         return None
 
     async def _sweep(self, tried: Tried) -> None:
-        """Kill processes that left the command's process group, if the grant continues, or while its other
+        """Kill processes that left the command's process group, if the grant continues, or if its other
         commands may still finish.
 
-        Otherwise the end of the grant sweeps them all.
+        Otherwise, the sweep at the grant's end kills them all.
         """
         if not self._alone and not any(user.finish_by is not None for user in self._session.grant.users()):
             return
@@ -364,6 +364,6 @@ class CommandExecution:
         if self._waiting is None:
             return
         self._waiting.cancel()
-        # Its error was reported where it was awaited.
+        # The connection's error was already reported.
         with contextlib.suppress(asyncio.CancelledError, Exception):
             (await self._waiting).abort()

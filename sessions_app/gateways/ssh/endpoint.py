@@ -90,7 +90,7 @@ class SSHEndpoint:
         node.lease.questions.append(Question(ask=self._host_keys.ask, take=self._host_keys.take))
         node.lease.questions.append(Question(ask=self._newer_ca, take=self._take_ca))
         await node.lease.renew()
-        # A second renewal publishes what the first one loaded.
+        # The second renewal publishes the key that the first one loaded.
         await node.lease.renew()
 
     def _use_host_keys(self, node: Node) -> None:
@@ -130,7 +130,9 @@ class SSHEndpoint:
         return self._ca
 
     def _newer_ca(self, renewed: Renewed) -> tuple[str, bytes] | None:
-        """Return fingerprint and private key of the active signing key; None if it is already in use."""
+        """Return the fingerprint and the private key of the active signing key; None if this key is already
+        in use.
+        """
         if f"{self._ca_fingerprint}t" in renewed.keys:
             return None
         key = active_authority(SSH_USER_CA)

@@ -1,9 +1,9 @@
-"""The host keys of the SSH gateways: the one that all of them identify with, and those announced beside it.
+"""The host keys of the SSH gateways: the key with which all of them identify themselves, and the other
+announced keys.
 
 OpenSSH clients learn announced keys, and remove those that are no longer announced (``UpdateHostKeys``). So
 clients already have the next key when it is put into use, and the previous one stays announced until it is
-retired.
-Source: OpenSSH's PROTOCOL, section 2.5 (hostkeys-00@openssh.com).
+retired. Source: OpenSSH's PROTOCOL, section 2.5 (hostkeys-00@openssh.com).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ log = structlog.get_logger(__name__)
 
 
 class HostKeys:
-    """The host keys that the database has. Calls ``on_change`` when they have changed."""
+    """The host keys in the database. Calls ``on_change`` when they have changed."""
 
     def __init__(self) -> None:
         self.on_change: Callable[[], None] = lambda: None
@@ -35,7 +35,7 @@ class HostKeys:
         """Return fingerprint, public line and private key of each, the active one first; None if nothing has
         changed.
 
-        Raises CannotDecrypt if STINT_SECRET_KEY is a different one.
+        Raises CannotDecrypt if the keys were encrypted with a different STINT_SECRET_KEY.
         """
         if renewed.keys == self._seen:
             return None

@@ -1,4 +1,4 @@
-"""A client's open handles over SFTP: downloads, uploads, uploads that wait, and listings."""
+"""A client's open SFTP handles: downloads, uploads, waiting uploads, and listings."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from sessions_app.policy.commands.ssh.transfers import Facts, Transfer
 # Names in one reply.
 _NAMES = 100
 _IN_ORDER = "Files can only be read and written from start to end. Begin again."
-_UNFINISHED = "its holder closed the file before its end"
+_UNFINISHED = "its holder closed the file before the end"
 
 
 class Refusal(Exception):
-    """A request that gets a status other than OK. ``text`` is shown to the client; empty for none."""
+    """A request that gets a status other than OK. ``text`` is shown to the client, and may be empty."""
 
     def __init__(self, code: int, text: str) -> None:
         super().__init__(text)
@@ -33,7 +33,7 @@ class Handle:
     path = ""
 
     async def read(self, offset: int, count: int) -> bytes:
-        """Return this many bytes from this offset; fewer only at the end."""
+        """Return ``count`` bytes from ``offset``; fewer only at the end."""
         raise Refusal(wire.FAILURE, "This handle is not open for reading.")
 
     async def write(self, offset: int, data: bytes) -> None:
@@ -42,17 +42,17 @@ class Handle:
 
     def about(self) -> Attributes:
         """Return the known attributes of the file."""
-        raise Refusal(wire.FAILURE, "This handle is not a file.")
+        raise Refusal(wire.FAILURE, "This handle is not for a file.")
 
     async def close(self) -> None:
-        """Close the handle at the client's request: an upload is complete only now."""
+        """Close the handle at the client's request. An upload is complete only after this."""
 
     async def drop(self, reason: str) -> None:
-        """Cut the transfer: the client has left, or the grant has ended."""
+        """Cut the transfer, because the client has left or the grant has ended."""
 
 
 class Listing(Handle):
-    """The entries of a folder, as they were when it was opened."""
+    """The entries of a folder, as they were when the folder was opened."""
 
     def __init__(self, entries: list[tuple[str, Attributes]]) -> None:
         self._entries = entries
@@ -76,7 +76,7 @@ class Download(Handle):
         self._offset = 0
 
     async def opened(self) -> Handle:
-        """Return itself once the target has opened the file. Raises NotTransferred and StintError."""
+        """Return the download once the target has opened the file. Raises NotTransferred and StintError."""
         await self._transfer.opened()
         return self
 
@@ -117,7 +117,7 @@ class Upload(Handle):
         return self._transfer.path
 
     async def opened(self) -> Handle:
-        """Return itself once the target is ready to write. Raises NotTransferred and StintError."""
+        """Return the upload once the target is ready to write. Raises NotTransferred and StintError."""
         await self._transfer.opened()
         return self
 
@@ -151,7 +151,10 @@ class Waiting(Handle):
         folder: Path,
         start: Callable[[Facts], FileTransfer],
     ) -> None:
-        """``start`` begins the transfer once the content is known. ``folder`` has room for it."""
+        """``start`` begins the transfer once the content is known.
+
+        The file waits in ``folder`` until then.
+        """
         self.path = allowed.path
         self._allowed, self._give_back, self._start = allowed, give_back, start
         self._spooled = Spooled(folder)
@@ -163,7 +166,7 @@ class Waiting(Handle):
             raise Refusal(wire.FAILURE, "" if self._failed else _IN_ORDER)
         if offset + len(data) > self._allowed.most:
             self._failed = True
-            # The transfer of a file that is too large is refused and recorded.
+            # A file that is too large is refused, and the refusal is recorded.
             self._transfer = self._start(Facts(offset + len(data)))
             await self._transfer.finished()
         try:

@@ -1,4 +1,4 @@
-"""Commands that holders start on a grant's page, run by the same code as commands over SSH."""
+"""Commands that holders start on a grant's page. The same code runs them as commands over SSH."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ State = Literal["done", "cut", "failed", "refused"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutionResult:
-    """How a command ended. If it has neither exit status nor signal, ``message`` has the reason."""
+    """How a command ended. If there is neither an exit status nor a signal, ``message`` has the reason."""
 
     state: State
     exit_status: int | None = None
@@ -50,18 +50,18 @@ class Parts:
 
 
 class Channels(Protocol):
-    """A holder's connection, as its channels see it."""
+    """The interface of a holder's connection to its channels."""
 
     parts: Parts
 
     async def session_for(self, line: str | None) -> tuple[OpenSession[Use], Allowed | Refused | None]:
-        """Return the session of a line or of the prompt, and the decision on the line.
+        """Return the session for a line or for the prompt, and the decision on the line.
 
         Raises NoAccess, SeveralGrants, Unavailable.
         """
 
     async def session_for_files(self) -> OpenSession[Use]:
-        """Return the session of the grant that has rules for files.
+        """Return the session of the grant that has file rules.
 
         Raises NoAccess, SeveralGrants, Unavailable.
         """

@@ -1,4 +1,4 @@
-"""The command prompt: decides, records and runs each line separately. It is not a shell."""
+"""The command prompt, which decides, records and runs each line separately. It is not a shell."""
 
 from __future__ import annotations
 
@@ -45,12 +45,15 @@ class Prompt:
     # Events from the channel.
 
     def line(self, text: str) -> None:
-        """Queue an entered line. Drop lines typed while a command runs: they would run unseen."""
+        """Queue an entered line.
+
+        Drop lines that are typed while a command runs, because the holder would not see what they run on.
+        """
         if self.command is None:
             self._lines.put_nowait(text)
 
     def leave(self) -> None:
-        """End the prompt once no command runs in it."""
+        """End the prompt, but let a running command finish first."""
         self._left = True
         self._lines.put_nowait(None)
 

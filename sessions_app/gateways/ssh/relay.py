@@ -1,4 +1,4 @@
-"""Passes data between a holder and a command on a target, with backpressure in both directions."""
+"""Pass data between a holder and a command on a target, with backpressure in both directions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from asyncssh.constants import EXTENDED_DATA_STDERR
 from sessions_app.gateways.core.live import Live
 from sessions_app.gateways.core.recording import Recorder
 
-# The form of signal names in RFC 4254, 6.10. Any other text from the peer would end up in rows and messages.
+# The form of signal names in RFC 4254, 6.10. Without this check, any text from the peer could end up in rows
+# and messages.
 _SIGNAL = re.compile(r"[A-Z0-9]{1,16}")
 
 
@@ -47,7 +48,10 @@ class CommandIO(Protocol):
         """Show a message from Stint itself."""
 
     def attach(self, feed: Feed | None) -> None:
-        """Connect a running command, which gets input through ``feed``; None after it has ended."""
+        """Connect a running command, which gets input through ``feed``.
+
+        ``feed`` is None after the command has ended.
+        """
 
     def pause_input(self) -> None:
         """Send no input for now."""
@@ -74,7 +78,7 @@ class TargetSession(asyncssh.SSHClientSession[bytes]):
 
     @property
     def opened(self) -> bool:
-        """Whether the target opened the channel; the command is sent as soon as it does."""
+        """Whether the target has opened the channel. The command is sent as soon as it has."""
         return self._channel is not None
 
     def connection_made(self, chan: asyncssh.SSHClientChannel[bytes]) -> None:
@@ -99,7 +103,7 @@ class TargetSession(asyncssh.SSHClientSession[bytes]):
 
     def connection_lost(self, exc: Exception | None) -> None:
         del exc
-        # The recorder is closed next, which flushes.
+        # The recorder is closed next, which flushes its output.
         self._live.stop()
         self.over.set()
 
@@ -128,6 +132,6 @@ class TargetSession(asyncssh.SSHClientSession[bytes]):
             self._channel.resume_reading()
 
     def abort(self) -> None:
-        """Cut the connection: the wrapper on the target kills the command."""
+        """Cut the connection, whereupon the wrapper on the target kills the command."""
         if self._channel is not None:
             self._channel.get_connection().abort()

@@ -1,4 +1,7 @@
-"""The SSH server: what a client may do before and after it authenticates. Everything else is refused."""
+"""The SSH server: the requests that a client may make before and after it authenticates.
+
+All others are refused.
+"""
 
 from __future__ import annotations
 
@@ -29,38 +32,38 @@ from sessions_app.policy.commands.answers import Allowed, Refused
 log = structlog.get_logger(__name__)
 
 LOGIN_TIMEOUT = 15
-# The right key takes two tries: one to offer it, one to sign with it.
+# A registered key takes two attempts: one to offer it, and one to sign with it.
 AUTH_TRIES = 11
 UNPROVEN, UNPROVEN_PER_ADDRESS = 100, 40
-# How many unregistered keys of people with a registered one are remembered.
+# How many unregistered keys of people who have a registered key are remembered.
 BESIDE = 10_000
 CHANNELS = 8
-# Seconds. A connection without a session is closed: soon at first, later if it has served one (a control
-# master).
+# In seconds. A connection without a session is closed after the first, or after the second if it has had
+# a session (a control master).
 IDLE_FIRST, IDLE_LATER = 15.0, 300.0
 KEEPALIVE_INTERVAL, KEEPALIVE_COUNT = 15, 3
 
-# Turns off everything that the library's server offers beyond sessions, above all agent forwarding, which is
-# on by default.
+# Turn off everything that the library's server offers besides sessions, especially agent forwarding, which
+# is on by default.
 SERVER_OPTIONS: dict[str, Any] = {
     **CLOSED,
     "sftp_factory": None,
     "allow_scp": False,
     "allow_pty": True,
-    # For clients that have no key left: shows them where to register one, without a question.
+    # For clients that have no more keys to offer: shows them where to register a key, without a prompt.
     "kbdint_auth": True,
     "process_factory": None,
     "session_factory": None,
     "authorized_client_keys": None,
     "server_host_certs": [],
-    # Clients learn the next key before it is used.
+    # Clients learn the next host key before it is used.
     "send_server_host_keys": True,
     "rdns_lookup": False,
     "encoding": None,
     "line_editor": True,
     "line_history": 200,
-    # The editor drops input beyond this length. So a line this long may be incomplete, and the prompt refuses
-    # it.
+    # The editor drops input beyond this length. A line of this length may be incomplete, so the prompt
+    # refuses it.
     "max_line_length": LONGEST_LINE + 1,
     "login_timeout": LOGIN_TIMEOUT,
     "keepalive_interval": KEEPALIVE_INTERVAL,
@@ -78,7 +81,7 @@ class Admissions:
     def __init__(
         self, parts: Parts, registry: Registry, public_url: str, closed_because: Callable[[], str]
     ) -> None:
-        """``closed_because`` returns why nobody is admitted; empty while the gateway admits."""
+        """``closed_because`` returns why no one is admitted; empty if the gateway is open."""
         self.parts = parts
         self.registry = registry
         self.public_url = public_url
@@ -90,15 +93,15 @@ class Admissions:
 
     @property
     def closed_because(self) -> str:
-        """The reason why nobody is admitted; empty while the gateway admits."""
+        """The reason why no one is admitted; empty if the gateway is open."""
         return self._closed_because()
 
     def knows_holder_of(self, fingerprint: str) -> bool:
-        """Whether the client that offered this unregistered key has authenticated with another one before."""
+        """Whether the client that offered this unregistered key has authenticated with another key before."""
         return fingerprint in self._beside
 
     def note_beside(self, fingerprints: Iterable[str]) -> None:
-        """Record the unregistered keys of a person who has a registered one."""
+        """Remember the unregistered keys of a person who has a registered key."""
         self._beside.update(dict.fromkeys(fingerprints))
         while len(self._beside) > BESIDE:
             del self._beside[next(iter(self._beside))]
@@ -157,7 +160,7 @@ class Connection(asyncssh.SSHServer):
     async def validate_public_key(  # type: ignore[override]  # the base allows an awaitable
         self, username: str, key: asyncssh.SSHKey
     ) -> bool:
-        """Whether the key is registered. The library checks after this that the client has its
+        """Whether the key is registered. The library then checks that the client has the
         private key.
         """
         self._candidate = None
@@ -176,8 +179,8 @@ class Connection(asyncssh.SSHServer):
     def _tell_unregistered(self, fingerprint: str) -> None:
         """Show where keys are registered.
 
-        A client that can't prompt disconnects once none of its keys was accepted, so the message comes before
-        that. A client that then tries a registered key gets it once, and never again for this key.
+        A client that can't prompt disconnects after its last key is refused, so the message is sent before
+        that. A client that then offers a registered key gets the message once, and never again for this key.
         """
         if not self._admissions.knows_holder_of(fingerprint):
             more = "If none of your keys is registered, add this one and try again"
@@ -191,7 +194,7 @@ class Connection(asyncssh.SSHServer):
         return True
 
     def get_kbdint_challenge(self, username: str, lang: str, submethods: str) -> bool:
-        """Show where keys are registered, to clients without any key. Never authenticates anyone."""
+        """Show clients without any key where keys are registered. Never authenticates anyone."""
         del username, lang, submethods
         self._tries += 1
         if self._tries > AUTH_TRIES:
@@ -227,7 +230,7 @@ class Connection(asyncssh.SSHServer):
         return self._known[fingerprint]
 
     def _tell(self, text: str) -> None:
-        """Show once why authentication fails; later reasons follow from the first."""
+        """Show why authentication fails, but only the first reason, because later ones follow from it."""
         if self._conn is not None and not self._told:
             self._told = True
             self._conn.send_auth_banner(f"stint: {text}\r\n")
@@ -249,15 +252,15 @@ class Connection(asyncssh.SSHServer):
             return False
         self._cancel_idle()
         raw = self._conn.create_server_channel(encoding=None)
-        # Refuse environment variables: each would be kept as long as the channel.
+        # Refuse environment variables, because each would be kept as long as the channel.
         raw._process_env_request = lambda packet: False  # type: ignore[method-assign]  # noqa: ARG005, SLF001  # no public way
         channel = Channel(self, raw)
-        # Counted now, because the notification that the channel was made comes only after a burst of opens.
+        # Counted now, because in a burst of requests the library reports new channels only at the end.
         self.channels.add(channel)
         return raw, channel
 
     async def session_for(self, line: str | None) -> tuple[OpenSession[Use], Allowed | Refused | None]:
-        """Return the session of a line or of the prompt, and the decision on the line.
+        """Return the session for a line or for the prompt, and the decision on the line.
 
         Raises NoAccess, Suspended, SeveralGrants, Unavailable.
         """
@@ -266,7 +269,7 @@ class Connection(asyncssh.SSHServer):
         return self._session_of(chosen.use, proof), chosen.decision
 
     async def session_for_files(self) -> OpenSession[Use]:
-        """Return the session of the grant that has rules for files.
+        """Return the session of the grant that has file rules.
 
         Raises NoAccess, Suspended, SeveralGrants, Unavailable.
         """
@@ -290,7 +293,7 @@ class Connection(asyncssh.SSHServer):
             )
             self._sessions[use.grant_id] = found
         else:
-            # A later command uses the grant's current state.
+            # Later commands use the new state of the grant.
             found.use = use
         return found
 
@@ -332,8 +335,8 @@ class Connection(asyncssh.SSHServer):
 def _acknowledge_at_once(conn: asyncssh.SSHServerConnection) -> None:
     """Acknowledge packets during the handshake without the kernel's delay of 40 ms (tcp(7), TCP_QUICKACK).
 
-    Clients hold a small packet back until the previous one is acknowledged. Twice in a handshake there is no
-    reply to carry the acknowledgment. The kernel resets the option, so it is set for each packet.
+    Clients hold a small packet back until the previous one is acknowledged. Two packets in a handshake have
+    no reply that could carry the acknowledgment. The kernel resets the option, so it is set for each packet.
     """
     sock = conn.get_extra_info("socket")
     receive = conn.data_received

@@ -1,8 +1,8 @@
-"""The SFTP server: what a client sees of a target, and the transfers that it starts.
+"""The SFTP server: the files of a target that a client sees, and the transfers that it starts.
 
-Only transfers reach the target, and each is decided and recorded first. Paths and folders are
-those that the grant's rules name (`policy/commands/ssh/tree.py`); sizes and times are those of a listing or
-of an open file. Requests are answered one after the other, in the order in which they came.
+Only transfers reach the target, and each is decided and recorded first. Clients see the paths that the
+grant's rules name (`policy/commands/ssh/tree.py`), with sizes and times from a listing or from an open file.
+Requests are answered one at a time, in the order in which they arrived.
 """
 
 from __future__ import annotations
@@ -32,12 +32,13 @@ from sessions_app.policy.commands.ssh.transfers import Facts
 
 log = structlog.get_logger(__name__)
 
-# Open handles of one channel.
+# The maximum number of open handles of one channel.
 HANDLES = 8
-# Listed entries that a channel remembers, so that a client finds what it has just seen.
+# The number of listed entries that a channel remembers, so that a client can look up a name that it has just
+# listed.
 _REMEMBERED = 20_000
 # Seconds until a lookup of a path that no rule names counts as an attempt to download it. A client that is
-# about to upload to this path looks it up first, too.
+# about to upload to a path also looks it up first.
 _LOOKED = 0.5
 _FOLDER, _FILE = Attributes(mode=FOLDER | 0o555), Attributes(mode=FILE | 0o444)
 _NOT_UTF8 = answers.Refused("the name is not valid UTF-8", None, "word")
@@ -58,14 +59,14 @@ class Client(Protocol):
         """Send a reply."""
 
     async def drained(self) -> None:
-        """Wait until the client takes more."""
+        """Wait until the client can receive more."""
 
     def note(self, text: str) -> None:
         """Show a message from Stint itself."""
 
 
 class FileServer:
-    """Serves one channel. ``stop`` may be called at any time."""
+    """The SFTP server of one channel. ``stop`` may be called at any time."""
 
     def __init__(
         self, parts: Parts, session: OpenSession[Use], reader: asyncio.StreamReader, client: Client
@@ -97,7 +98,7 @@ class FileServer:
 
     @property
     def grant_ref(self) -> str:
-        """The grant that it serves."""
+        """The reference of the channel's grant."""
         return self._session.use.grant_ref
 
     def stop(self, reason: str) -> None:
@@ -151,7 +152,7 @@ class FileServer:
         await self._client.drained()
 
     def _no(self, id_: int, code: int, text: str) -> bytes:
-        # OpenSSH shows its own words for a status, so the reason goes to its standard error too.
+        # OpenSSH shows its own text for a status, so the reason is also sent as error output.
         if text and not self._stopped:
             self._client.note(text)
         return wire.status(id_, code, text)
@@ -190,7 +191,9 @@ class FileServer:
         return _FILE if tree.allows(compiled, "get", path) else None
 
     def _note_look(self, opened: str = "") -> None:
-        """Record the lookup of a path that no rule names as a refused download, unless an upload followed."""
+        """Record the lookup of a path that no rule names as a refused download, unless an upload has
+        followed.
+        """
         path, self._looked_at = self._looked_at, ""
         if self._timer is not None:
             self._timer.cancel()
@@ -245,7 +248,7 @@ class FileServer:
         handle = self._handle(packet)
         part = handle.names() if isinstance(handle, Listing) else None
         if part is None:
-            raise Refusal(wire.FAILURE, "This handle is not a folder.")
+            raise Refusal(wire.FAILURE, "This handle is not for a folder.")
         return wire.names(id_, part) if part else wire.status(id_, wire.EOF)
 
     # Files.
@@ -275,8 +278,8 @@ class FileServer:
     async def _upload(self, path: str, give_back: Callable[[], None]) -> Handle:
         decision = decide(self._session.use.compiled, tree.line_for("put", path))
         if isinstance(decision, Allowed) and decision.transfer is not None and tree.must_wait(decision):
-            # Its size and digest are decided too, so the target gets nothing until the gateway has the whole
-            # file.
+            # The decision includes the size and digest, so the target gets nothing until the gateway has the
+            # whole file.
             folder = self._parts.recordings
             return Waiting(
                 decision.transfer, give_back, folder, lambda facts: self._start("put", path, facts)
@@ -284,7 +287,7 @@ class FileServer:
         return await Upload(self._start("put", path), give_back).opened()
 
     def _start(self, direction: Direction, path: str, facts: Facts | None = None) -> FileTransfer:
-        """Begin a transfer, allowed or not: it records the decision first."""
+        """Begin a transfer, allowed or not. The transfer first records the decision."""
         if self._stopped:
             raise Refusal(wire.FAILURE, "")
         line = tree.line_for(direction, path, (facts or Facts()).words())
@@ -325,7 +328,7 @@ class FileServer:
         try:
             await handle.close()
         finally:
-            # Only now: until then, the end of the grant must be able to cut the transfer.
+            # Removed only now: until then, the end of the grant must be able to cut the transfer.
             self._handles.pop(name, None)
         if isinstance(handle, Upload | Waiting):
             self._remember(handle.path, handle.about())
@@ -334,7 +337,7 @@ class FileServer:
     async def _fstat(self, id_: int, packet: Packet) -> bytes:
         return wire.reply(wire.ATTRS, id_, self._handle(packet).about().encoded())
 
-    # The rule determines the attributes, whatever a client asks for.
+    # The rule determines the attributes, regardless of the client's request.
 
     async def _fsetstat(self, id_: int, packet: Packet) -> bytes:
         handle = self._handle(packet)
@@ -344,7 +347,9 @@ class FileServer:
         return self._set(id_, self._seen.get(self._path(packet)), packet)
 
     def _set(self, id_: int, about: Attributes | None, packet: Packet) -> bytes:
-        """Accept attributes that a file already has: scp sets the size of a file that it has written."""
+        """Accept attributes that a file already has, because scp sets the size of a file that it has
+        written.
+        """
         asked, known = packet.attributes(), about or Attributes()
         if (
             asked.time is None
@@ -354,7 +359,7 @@ class FileServer:
             return wire.status(id_, wire.OK)
         kept = f"the mode is {known.mode & 0o7777:04o}, and " if known.mode is not None else ""
         raise Refusal(
-            wire.PERMISSION_DENIED, f"not allowed: {kept}times and owners are not changed. Leave out -p."
+            wire.PERMISSION_DENIED, f"not allowed: {kept}times and owners can't be changed. Remove -p."
         )
 
     async def _extended(self, id_: int, packet: Packet) -> bytes:
@@ -369,7 +374,7 @@ class FileServer:
             return wire.status(id_, wire.UNSUPPORTED, "not supported")
         path = self._path(packet)
         self._note_look()
-        why = f"{verb} is not available over SFTP here: rules can allow get, put and list"
+        why = f"{verb} is not available over SFTP, because rules can only allow get, put and list"
         nearest = tree.nearest(self._session.use.compiled)
         line = f"{verb} {path}"
         refused = answers.Refused(why, nearest, "program")

@@ -6,7 +6,7 @@ import struct
 from dataclasses import dataclass
 
 VERSION = 3
-# Bytes. OpenSSH accepts packets of this size, and sends data of this size if the server offers it.
+# In bytes. OpenSSH accepts packets of this size, and sends data of this size if the server offers it.
 LONGEST_PACKET, LONGEST_DATA = 262_144, 261_120
 
 INIT, VERSION_REPLY, OPEN, CLOSE, READ, WRITE, LSTAT, FSTAT = 1, 2, 3, 4, 5, 6, 7, 8
@@ -29,7 +29,9 @@ class BadPacket(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Attributes:
-    """What is known about a file: size in bytes, mode with its type as in stat(2), time in epoch seconds."""
+    """The known attributes of a file: its size in bytes, its mode including its type as in stat(2), and its
+    time in epoch seconds.
+    """
 
     mode: int | None = None
     size: int | None = None
@@ -49,7 +51,10 @@ class Attributes:
 
 
 class Packet:
-    """One packet from a client, read from its start. Every method raises BadPacket if it is too short."""
+    """One packet from a client, read from its start.
+
+    Every method raises BadPacket if the packet is too short.
+    """
 
     def __init__(self, data: bytes) -> None:
         self._data, self._at = data, 0
@@ -122,7 +127,7 @@ def names(id_: int, found: list[tuple[str, str, Attributes]]) -> bytes:
 
 
 def version() -> bytes:
-    """Return the reply to INIT: the version, and the extension with which clients find out the limits."""
+    """Return the reply to INIT: the version, and the extension with which clients can request the limits."""
     return packet(VERSION_REPLY, struct.pack(">I", VERSION), string(LIMITS), string(b"1"))
 
 

@@ -1,4 +1,4 @@
-"""Limits on concurrent transfers, so that no one's transfers keep others from the gateway."""
+"""Limits on concurrent transfers, so that one holder's transfers don't block others."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator
 
 from broker.kernel.errors import StintError
 
-# Transfers of one grant, and of all grants at this gateway.
+# Maximum transfers of one grant, and of all grants at this gateway.
 MOST_OF_ONE, MOST_OF_ALL = 8, 64
 
 
 class TooManyTransfers(StintError):
-    """The maximum number of files is open. Nothing was transferred. Try again when one is done."""
+    """Too many files are open. Nothing was transferred. Try again when a transfer is done."""
 
     code = "too_many_transfers"
     status = 429
@@ -27,12 +27,12 @@ class Slots:
         self._taken: Counter[int] = Counter()
 
     def take(self, grant_id: int) -> Callable[[], None]:
-        """Take a slot, and return a function that releases it; further calls do nothing.
+        """Take a slot, and return a function that releases it. Calling that function again does nothing.
 
         Raises TooManyTransfers.
         """
         if self._taken[grant_id] >= self._of_one or self._taken.total() >= self._of_all:
-            raise TooManyTransfers("Too many files are open.", hint="Try again when one is done.")
+            raise TooManyTransfers("Too many files are open.", hint="Try again when a transfer is done.")
         self._taken[grant_id] += 1
         stack = contextlib.ExitStack()
         stack.callback(self._give_back, grant_id)

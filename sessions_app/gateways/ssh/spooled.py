@@ -12,7 +12,8 @@ from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext, algori
 
 from broker.kernel.errors import StintError
 
-# Bytes that may wait at one gateway in total, and that must stay free on its disk for recordings.
+# The maximum bytes that may wait at one gateway, and the bytes that must stay free on its disk for
+# recordings.
 MOST_OF_ALL, KEPT_FREE = 20_000_000_000, 1_000_000_000
 _PIECE = 256 * 1024
 
@@ -25,7 +26,7 @@ class SpoolFull(StintError):
 
 
 class Spooled:
-    """One waiting file. It has no name on disk, so it disappears when the process ends."""
+    """One waiting file, which has no name on disk, and so disappears when the process ends."""
 
     waiting = 0
 

@@ -1,7 +1,8 @@
-"""Runs one transfer: like a command, but its words are Stint's helper on the target, and its output a file.
+"""Run one transfer. A transfer is like a command, but its words are Stint's helper on the target, and its
+output is a file.
 
-Recordings contain none of the file: the record has the path, the size and the SHA-256 of what was
-transferred.
+Recordings contain no part of the file. The record has the path, the size and the SHA-256 of the transferred
+content.
 """
 
 from __future__ import annotations
@@ -40,10 +41,10 @@ from sessions_app.policy.commands.ssh.transfers import Transfer
 
 log = structlog.get_logger(__name__)
 
-# Bytes from the target that wait for the client: the target is paused above the first, and resumed below the
-# second.
+# Bytes from the target that wait for the client. The target is paused above the first number, and resumed
+# below the second.
 _FULL, _RESUMED = 1024 * 1024, 256 * 1024
-# Bytes of the helper's first line, of its error output, and of a listing.
+# Maximum bytes of the helper's first line, of its error output, and of a listing.
 _LINE, _COMPLAINT, _LISTING = 200, 300, 8 * 1024 * 1024
 
 
@@ -52,7 +53,10 @@ _CLEANING: set[asyncio.Task[None]] = set()
 
 
 class NotTransferred(Exception):
-    """A transfer that failed. ``word`` is the helper's word, or `refused` or `cut`; the text is a clause."""
+    """A transfer that failed.
+
+    ``word`` is the helper's word, or `refused` or `cut`; the exception's text is a clause.
+    """
 
     def __init__(self, word: str, why: str) -> None:
         super().__init__(why)
@@ -81,7 +85,10 @@ class _Digest:
 
 
 class Stream:
-    """The input and output of the helper. Its first line is kept apart from the content that follows."""
+    """The input and output of the helper.
+
+    The first line of output is kept apart from the content that follows.
+    """
 
     def __init__(self, note: Callable[[str], None]) -> None:
         self._note = note
@@ -133,7 +140,7 @@ class Stream:
     # The gateway's side.
 
     def close(self) -> None:
-        """Handle the end of the helper: nothing more comes."""
+        """Handle the end of the helper, after which no more output arrives."""
         self.over = True
         self._news.set()
         self._writable.set()
@@ -144,7 +151,7 @@ class Stream:
             await self._more()
 
     async def read(self, count: int) -> bytes:
-        """Return this many bytes of the content; fewer only at its end."""
+        """Return ``count`` bytes of the content; fewer only at its end."""
         while len(self._content) < count and not self.over:
             await self._more()
         part = bytes(self._content[:count])
@@ -155,7 +162,7 @@ class Stream:
         return part
 
     async def all(self) -> bytes:
-        """Return the whole content; of a listing that is too long, only the beginning."""
+        """Return the whole content, or only the beginning of a listing that is too long."""
         found = bytearray()
         while len(found) < _LISTING and (part := await self.read(_RESUMED)):
             found += part
@@ -166,7 +173,7 @@ class Stream:
         return bytes(self._content)
 
     async def write(self, data: bytes) -> None:
-        """Send input, once the target takes more."""
+        """Send input, once the target can receive more."""
         await self._writable.wait()
         if self._feed is not None:
             self._feed.write(data)
@@ -182,7 +189,10 @@ class Stream:
 
 
 class FileTransfer(CommandExecution):
-    """One transfer, from its decision to its end. Every wait raises NotTransferred once it has failed."""
+    """One transfer, from its decision to its end.
+
+    Every wait raises NotTransferred once the transfer has failed.
+    """
 
     carries_files = True
 
@@ -202,13 +212,13 @@ class FileTransfer(CommandExecution):
         self._sent, self._sent_sha256 = 0, _Digest()
         # The word and clause of a failure that the gateway itself has found.
         self._fault: tuple[str, str] | None = None
-        # Its run in the record, from the decision to the report.
+        # The transfer's run in the record, from the decision to the report.
         self.task = asyncio.create_task(self.run())
         self.task.add_done_callback(lambda _: self.stream.close())
 
     @property
     def size(self) -> int:
-        """The size of the file that is downloaded, as the target said at its start."""
+        """The size of the downloaded file, as the target reported it at the start."""
         return self.stream.said.size if self.stream.said is not None else 0
 
     @property
@@ -223,7 +233,7 @@ class FileTransfer(CommandExecution):
 
     @property
     def time(self) -> int:
-        """The time of that file's last change."""
+        """The time of the downloaded file's last change."""
         return self.stream.said.time if self.stream.said is not None else 0
 
     async def opened(self) -> None:
@@ -240,7 +250,7 @@ class FileTransfer(CommandExecution):
             raise NotTransferred("large", WHY["large"])
 
     async def read(self, count: int) -> bytes:
-        """Return this many bytes of a download; fewer only at its end. Raises NotTransferred, StintError."""
+        """Return ``count`` bytes of a download; fewer only at its end. Raises NotTransferred, StintError."""
         part = await self.stream.read(count)
         if len(part) < count and self.stream.count < self.size:
             await self.finished()
@@ -255,9 +265,9 @@ class FileTransfer(CommandExecution):
             await self.end("the target's listing is too long")
         found = parse_entries(records)
         if found is None:
-            raise NotTransferred("unusable", "the target gave no usable answer")
+            raise NotTransferred("unusable", "the target gave no usable response")
         if not found[1]:
-            self.stream.note(f"The folder has more than {len(found[0])} entries; the others are left out.")
+            self.stream.note(f"The folder has more than {len(found[0])} entries; only these are listed.")
         return found[0]
 
     async def send(self, data: bytes) -> None:
@@ -272,7 +282,7 @@ class FileTransfer(CommandExecution):
         await self.stream.write(data)
 
     async def publish(self) -> None:
-        """End an upload whose bytes were all sent: only now can the target give the file its name. Raises
+        """End an upload after its last byte, so that the target gives the file its final name. Raises
         NotTransferred and StintError.
         """
         if self._helper is not None and self._fault is None:
@@ -281,7 +291,10 @@ class FileTransfer(CommandExecution):
         await self.finished()
 
     async def finished(self) -> None:
-        """Wait for the end. Returns only if everything was transferred. Raises NotTransferred, StintError."""
+        """Wait for the end, and return only if everything was transferred.
+
+        Raises NotTransferred, StintError.
+        """
         outcome = await asyncio.shield(self.task)
         if outcome.state != "done":
             word = "refused" if outcome.state == "refused" else "cut"
@@ -299,7 +312,7 @@ class FileTransfer(CommandExecution):
 
     async def _record(self, tried: Tried) -> Recorder | None:
         del tried
-        return None  # a recording would have the file's content
+        return None  # a recording would contain the file's content
 
     def _forced(self, tried: Tried, decision: Allowed, seconds: float) -> str:
         if decision.transfer is None:
@@ -345,9 +358,9 @@ class FileTransfer(CommandExecution):
     def _why(self, word: str) -> str:
         if self._fault is not None:
             return self._fault[1]
-        why = WHY.get(word, "the target gave no usable answer")
+        why = WHY.get(word, "the target gave no usable response")
         said = self.stream.complaint.decode(errors="replace").strip().partition("\n")[0]
-        # A target's text reaches the holder's terminal.
+        # This text from the target reaches the holder's terminal.
         complaint = "".join(char if char.isprintable() else "?" for char in said)
         return f"{why} ({complaint})" if complaint and word not in ("exists", "missing") else why
 
@@ -369,9 +382,9 @@ class FileTransfer(CommandExecution):
         return {**about, "bytes": self._sent, "sha256": self._sent_sha256.hexdigest()}
 
     async def _sweep(self, tried: Tried) -> None:
-        """Remove the files that a cut upload may have left.
+        """Remove the files that an interrupted upload may have left.
 
-        Nothing waits for this: the grant's end repeats it.
+        Nothing waits for this, because the grant's end repeats it.
         """
         if self._transfer is not None and self._transfer.direction == "put":
             cleaning = asyncio.create_task(self._clean(tried.run_id, self._transfer.path))

@@ -22,7 +22,7 @@ from sessions_app.operations.record.store_archive import store_archive
 from sessions_app.storage.base import ObjectStore
 from sessions_app.storage.registry import store_at
 
-# The database rejects anything later.
+# The database refuses to remove the texts of later entries.
 _LEAST_AGE = dt.timedelta(days=90)
 
 

@@ -45,7 +45,7 @@ class Command(StintCommand):
             action="append",
             default=[],
             metavar="NAME",
-            help="namespace for command sets that name none; can be repeated",
+            help="namespace for command sets that don't name one; can be repeated",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:

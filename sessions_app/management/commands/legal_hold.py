@@ -29,7 +29,7 @@ class Command(StintCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         verbs = parser.add_subparsers(dest="verb", required=True)
-        add = verbs.add_parser("add", help="add a hold on one of these")
+        add = verbs.add_parser("add", help="add a hold on one of the following")
         what = add.add_mutually_exclusive_group(required=True)
         what.add_argument("--ref", default="", help="a grant or request, such as GR-7F3K")
         what.add_argument("--identity", default="", help="all data of a person or machine")

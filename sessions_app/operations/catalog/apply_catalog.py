@@ -42,7 +42,7 @@ def apply_catalog(
 
     ``files`` maps relative paths to contents. Either all files are applied or none. ``plan_only`` changes
     nothing. Rows that no file defines are kept, unless ``prune`` is set. With ``on_server``, files may refer
-    to secrets on the server, as for `manage.py apply`. Grants that are no longer justified end. Raises
+    to secrets on the server, as for `manage.py apply`. Grants whose basis is gone end. Raises
     InvalidInput, which lists every problem.
     """
     try:
@@ -158,7 +158,7 @@ def _remove(catalog: Catalog, plan: Plan, actor: Actor, now: dt.datetime, *, pru
 def _remove_groups(catalog: Catalog, plan: Plan, actor: Actor, now: dt.datetime, *, prune: bool) -> None:
     """Remove unused groups, or list them.
 
-    Groups are removed last, because the rows written earlier determine who can still request access.
+    Groups are removed last, because only after the other changes is it clear who can still request access.
     """
     for group in Group.objects.exclude(name__in=list(catalog.groups)).order_by("name"):
         if prune:

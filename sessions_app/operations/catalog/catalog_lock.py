@@ -10,7 +10,7 @@ from sessions_app.queries.catalog.freeze import CATALOG
 def lock_catalog() -> None:
     """Take the catalog lock for this transaction.
 
-    Other transactions wait for this lock before they take any other lock.
+    Transactions must take this lock before any other lock.
     """
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [CATALOG])

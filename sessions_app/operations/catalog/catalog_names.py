@@ -1,4 +1,4 @@
-"""Check that the names in catalog documents refer to something that exists."""
+"""Check that the names in catalog documents exist."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ CLUSTER_PERMISSIONS = {
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """A name in a document that refers to nothing: the document (`policies/web-work`), the type of object,
+    """A name in a document that does not exist: the document (`policies/web-work`), the type of object,
     and the name.
     """
 

@@ -22,8 +22,8 @@ from sessions_app.operations.catalog.keep_versions import keep_versions
 from sessions_app.operations.grants.lock_descendants import lock_descendants
 from sessions_app.policy.digests import digest_of
 
-# Each change has its own record entry. The summary entry names at most this many changes, but its digest
-# covers the type, name, number and digest of every version, in order.
+# Each change has its own record entry. The summary entry names at most this many changes, but has a
+# digest of the type, name, number and digest of every new version, in order.
 MOST_TOLD = 200
 
 Action = Literal["create", "change", "remove"]
@@ -31,7 +31,7 @@ Action = Literal["create", "change", "remove"]
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One object that is created, changed or removed.
+    """An object that is created, changed or removed.
 
     ``diff`` has the lines of a unified diff, and ``ends`` the grants that the change ends. ``document`` is
     the new document, with secrets masked.
@@ -49,8 +49,8 @@ class Change:
 class Plan:
     """The steps of a catalog change, in order.
 
-    ``unused`` lists objects that are in the catalog but in no file. ``ending`` lists all grants that end.
-    ``warnings`` describe likely mistakes. ``wider`` lists the keys that require another administrator to
+    ``unused`` lists objects that are in the catalog but in no file. ``ending`` lists all grants that would
+    end. ``warnings`` describe likely mistakes. ``wider`` lists the keys that require another administrator to
     publish the changes, and ``proposal`` is the version for that administrator to publish.
     """
 
@@ -84,8 +84,8 @@ def one_change(
     told: Collection[str] | None = None,
     **grants: Any,
 ) -> Iterator[Plan]:
-    """Run the block in one transaction that holds the catalog lock; with ``plan_only``, roll the transaction
-    back.
+    """Run the block in one transaction that holds the catalog lock. With ``plan_only``, roll back the
+    transaction.
 
     ``grants`` filters the grants that may have to end. ``told`` lists the grants that the caller was shown as
     ending. If other grants would end too, raises MoreWouldEnd and changes nothing.
@@ -123,7 +123,7 @@ def _lock_live_grants(**which: Any) -> None:
 def _check_told(plan: Plan, told: Collection[str] | None) -> None:
     if told is not None and (more := [ref for ref in plan.ends if ref not in told]):
         raise MoreWouldEnd(
-            f"{', '.join(more)} would end too, which you have not confirmed. Nothing was changed.",
+            f"{', '.join(more)} would also end, which you have not confirmed. Nothing was changed.",
             hint="Review the change again.",
         )
 

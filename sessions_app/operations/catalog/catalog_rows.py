@@ -26,7 +26,7 @@ from sessions_app.queries.requests import facts
 def cluster_data(cluster: Cluster) -> dict[str, Any]:
     """Return a stored cluster in the format of its file.
 
-    If the row can't be read, return the error. Applying the file again fixes the row.
+    If the row can't be read, return the error. The row is fixed by applying the file again.
     """
     try:
         return plain(cluster_document(cluster))
@@ -35,7 +35,10 @@ def cluster_data(cluster: Cluster) -> dict[str, Any]:
 
 
 def cluster_document(cluster: Cluster) -> ClusterDocument:
-    """Return a stored cluster as a document. Raises Unreadable if no file could have produced the row."""
+    """Return a stored cluster as a document.
+
+    Raises Unreadable for a row that no valid file could have produced.
+    """
     try:
         return ClusterDocument.model_validate(cluster_row(cluster))
     except ValueError as error:
@@ -75,7 +78,7 @@ def cluster_row(cluster: Cluster) -> dict[str, Any]:
 def policy_data(policy: AccessPolicy) -> dict[str, Any]:
     """Return a stored policy in the format of its file.
 
-    If the row can't be read, return the error. Applying the file again fixes the row.
+    If the row can't be read, return the error. The row is fixed by applying the file again.
     """
     try:
         return plain(facts.policy_document(policy))

@@ -53,7 +53,7 @@ class ProposalOver(Conflict):
 
 
 def state_of(kind: Kind, name: str) -> str:
-    """Return a digest of what the catalog stores under the name; empty if the catalog has no such object.
+    """Return a digest of the object that the catalog stores under the name; empty if there is no such object.
 
     The digest covers a command set's draft.
     """
@@ -124,9 +124,9 @@ def settle_proposal(
     now: dt.datetime,
     comment: str = "",
 ) -> None:
-    """Store the outcome of a locked proposal, and who decided.
+    """Store the outcome of a locked proposal, and who decided it.
 
-    Notify the proposer, unless the proposer decided.
+    Notify the proposer, unless it was the proposer who decided.
     """
     proposal.state, proposal.decided_by, proposal.decided_at = state, actor, now
     proposal.comment = comment

@@ -1,4 +1,4 @@
-"""End grants that are no longer justified."""
+"""End grants whose basis is gone."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def end_without_basis(grants: models.QuerySet[Grant], plan: Plan, now: dt.dateti
 def end_in(grant: Grant, plan: Plan, reason: EndReason, note: str, now: dt.datetime) -> None:
     """End a grant as part of a plan. A dry run only adds the grant to the plan."""
     plan.ending.add(grant.ref)
-    # A dry run must not end the grant: the grant would stay locked, so that no one else could end it
-    # meanwhile.
+    # A dry run must not end the grant, because the grant would stay locked, and no one else could
+    # end it in the meantime.
     if not rehearsing():
         end_grant(grant_id=grant.pk, actor=None, reason=reason, now=now, note=note)
 

@@ -1,4 +1,4 @@
-"""Grant a permission to exactly the people and groups that a document names."""
+"""Set the holders of a permission to those that a document names."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sessions_app.policy.policies import Who
 
 
 def give_permission(thing: models.Model, permission: str, who: Who | None) -> None:
-    """Set the permission on the object to exactly these groups and identities."""
+    """Give the permission on the object to these groups and identities, and to no others."""
     groups = [Group.objects.get_or_create(name=name)[0] for name in (who.groups if who else ())]
     people = list(
         Identity.objects.filter(

@@ -98,7 +98,7 @@ def _propose(
 def publish(
     *, version: CommandSetVersion, actor: Actor, by: Identity | None, now: dt.datetime
 ) -> CommandSetVersion:
-    """Publish a locked draft whose accepted warnings are already stored.
+    """Publish a locked draft, for which the accepted warnings are already stored.
 
     Publishing also restores a removed command set.
 
@@ -131,7 +131,7 @@ def _check_fit(version: CommandSetVersion) -> None:
 
 
 def key_of(finding: Mapping[str, str]) -> str:
-    """Return the key that identifies a warning when it is accepted."""
+    """Return the key by which a warning is accepted."""
     return f"{finding['code']} {finding['where']}"
 
 

@@ -39,7 +39,7 @@ def publish_proposal(
     told: Collection[str] | None = None,
     plan_only: bool = False,
 ) -> Plan:
-    """Replace the document with the version that another administrator proposed, and return the changes.
+    """Replace the document with the version that another administrator proposed, and return the plan.
 
     ``told`` lists the grants that the caller was shown as ending. ``plan_only`` changes nothing.
 
@@ -63,7 +63,7 @@ def publish_proposal(
         except (DocumentError, StintError) as error:
             raise ProposalOver(
                 f"The proposal for {proposal.name} can no longer be published: {error}",
-                hint="Deny it, and propose the change again.",
+                hint="Deny the proposal, and propose the change again.",
             ) from error
         settle_proposal(
             proposal=proposal,

@@ -29,7 +29,7 @@ def refuse_proposal(*, proposal_id: int, actor: Identity, now: dt.datetime, comm
     with transaction.atomic():
         proposal = pending_proposal(proposal_id=proposal_id, actor=actor, now=now)
         if why := may_not_publish(proposal, actor):
-            raise MayNotPublish(why, hint="Withdraw it instead.")
+            raise MayNotPublish(why, hint="Withdraw the proposal instead.")
         settle_proposal(
             proposal=proposal,
             state=ProposalState.REFUSED,

@@ -52,6 +52,6 @@ def remove_document(
         if row is None:
             raise NotFound(f"{type_.capitalize()} not found.")
         if not live_rows(type_).administered_by(actor).filter(pk=row.pk).exists():
-            raise OnlyAdministratorsSetUp(f"Only its administrators can remove the {type_} {name}.")
+            raise OnlyAdministratorsSetUp(f"Only administrators of the {type_} {name} can remove it.")
         remove_row(type_, row, plan, actor_of(actor), now)
     return plan

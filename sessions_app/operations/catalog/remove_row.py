@@ -28,7 +28,7 @@ from sessions_app.operations.catalog.revoke_issued_tokens import revoke_issued_t
 
 @dataclass(frozen=True, slots=True)
 class _Removal:
-    """How rows of one type are removed."""
+    """The steps for removing rows of one type."""
 
     model: Any
     grants_of: Callable[[Any], GrantQuerySet]
@@ -80,7 +80,8 @@ def remove_row(type_: str, row: Any, plan: Plan, actor: Actor, now: dt.datetime)
     removal = _REMOVALS[type_]
     removal.model.objects.filter(pk=row.pk).update(removed_at=now)
     if isinstance(row, WebhookEndpoint) and not rehearsing():
-        # After removal, a new webhook with the same name can have another address and other owners.
+        # Queued messages are deleted, because a new webhook with the same name can have another address and
+        # other owners.
         row.messages.all().delete()
     taken = revoke_issued_tokens(policy=row, actor=actor, now=now) if isinstance(row, TrustPolicy) else None
     ended = []

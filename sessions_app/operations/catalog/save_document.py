@@ -68,14 +68,14 @@ def save_document(
 
     A command set is also published.
 
-    ``name`` is the name that the document must have. ``based_on`` is the ``state_of`` the document when the
-    author loaded it. ``told`` lists the grants that the caller was shown as ending. ``plan_only`` changes
-    nothing.
+    ``name`` is the name that the document must have. ``based_on`` is the ``state_of`` value of the document
+    when its author loaded it. ``told`` lists the grants that the caller was shown as ending. ``plan_only``
+    changes nothing.
 
     Stint administrators may save every document. Administrators of a cluster or policy may change that
-    object, but they can't change where a cluster's connection leads, or add objects to a policy that they
-    don't administer. A change that may allow more is not applied: the plan then has a ``proposal``, which
-    another administrator must publish. Raises CannotBeRead with line numbers, OnlyAdministratorsSetUp,
+    object, but they can't change a cluster's address and connection, or add objects that they don't
+    administer to a policy. A change that may allow more is not applied: the plan then has a ``proposal``,
+    which another administrator must publish. Raises CannotBeRead with line numbers, OnlyAdministratorsSetUp,
     ChangedMeanwhile, MoreWouldEnd, AlreadyProposed.
     """
     try:
@@ -141,7 +141,7 @@ def _propose(
 
 
 def _documents(catalog: Catalog) -> Mapping[str, Any]:
-    """Return the documents of a catalog by name. The catalog has only one."""
+    """Return the documents of a catalog by name. The catalog contains only one document."""
     others = (
         catalog.clusters,
         catalog.command_sets,
@@ -200,10 +200,10 @@ def _at(data: Any, path: tuple[str | int, ...]) -> Any:
 
 
 def wider_than_stored(kind: Kind, catalog: Catalog, actor: Identity) -> list[str]:
-    """Return the keys by which the document may allow more than the stored one; empty for Stint
+    """Return the keys whose new values may allow more than the stored ones; empty for Stint
     administrators.
 
-    Raises OnlyAdministratorsSetUp for changes that the actor may not make at all.
+    Raises OnlyAdministratorsSetUp for changes that the actor may never make.
     """
     if actor.is_superuser:
         return []
@@ -218,15 +218,15 @@ def wider_than_stored(kind: Kind, catalog: Catalog, actor: Identity) -> list[str
         return wider_set(name, catalog.command_sets[name].document)
     policy = AccessPolicy.objects.live().administered_by(actor).filter(name=name).first()
     if kind != "policies" or policy is None:
-        raise OnlyAdministratorsSetUp(f"Only its administrators can change the {NOUN[kind]} {name}.")
+        raise OnlyAdministratorsSetUp(f"Only administrators of the {NOUN[kind]} {name} can change it.")
     stored, after = facts.policy_document(policy), catalog.policies[name][0]
     _check_theirs(stored, after, actor)
     return wider_policy(stored, after)
 
 
 def _check_not_aimed(before: ClusterDocument, after: ClusterDocument) -> None:
-    """Prevent administrators of one cluster from sending Stint's credentials elsewhere, because targets trust
-    Stint, not these administrators.
+    """Prevent a cluster's administrators from sending Stint's credentials to another address, because targets
+    trust Stint, not these administrators.
     """
     if plain(after).get("administrators") != plain(before).get("administrators"):
         raise OnlyAdministratorsSetUp("Only Stint administrators can choose who administers a cluster.")
@@ -234,13 +234,13 @@ def _check_not_aimed(before: ClusterDocument, after: ClusterDocument) -> None:
         raise OnlyAdministratorsSetUp(
             "Only Stint administrators can change a cluster's address and how Stint logs in:"
             f" {', '.join(changed)}.",
-            hint="Ask a Stint administrator, or leave these settings unchanged. You can remove targets "
-            "and replace secrets.",
+            hint="Ask a Stint administrator, or leave these settings unchanged. You can still remove "
+            "targets and replace secrets.",
         )
 
 
 def _check_theirs(before: PolicyDocument, after: PolicyDocument, actor: Identity) -> None:
-    """Prevent administrators of one policy from giving access to objects that others administer, and from
+    """Prevent a policy's administrators from giving access to objects that others administer, and from
     choosing who else can change the policy.
     """
     clusters = Cluster.objects.live().administered_by(actor).values_list("name", flat=True)

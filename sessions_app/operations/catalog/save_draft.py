@@ -52,7 +52,7 @@ def keep_name(name: str | None, found: str, what: str) -> None:
     """Reject a document that replaces another one but has a different name. Raises CannotBeRead."""
     if name is not None and found != name:
         raise CannotBeRead(
-            what, [Problem("name", f"must stay {name}, because a new name would create another {what}")]
+            what, [Problem("name", f"must remain {name}, because a new name would create another {what}")]
         )
 
 
@@ -95,7 +95,8 @@ def save_draft(
 def may_set_up(actor: Identity, command_sets: CommandSetQuerySet) -> bool:
     """Whether the actor can edit and publish these command sets.
 
-    True for Stint administrators, and for people who administer every policy that names the command sets.
+    True for Stint administrators, and for people who administer every policy that names one of the command
+    sets.
     """
     return actor.is_superuser or command_sets.administered_by(actor).exists()
 

@@ -24,7 +24,9 @@ def withdraw_proposal(*, proposal_id: int, actor: Identity, now: dt.datetime) ->
     with transaction.atomic():
         proposal = pending_proposal(proposal_id=proposal_id, actor=actor, now=now)
         if proposal.proposed_by != actor:
-            raise NotItsProposer("Only the proposer can withdraw the proposal.", hint="Deny it instead.")
+            raise NotItsProposer(
+                "Only the proposer can withdraw the proposal.", hint="Deny the proposal instead."
+            )
         settle_proposal(
             proposal=proposal,
             state=ProposalState.WITHDRAWN,

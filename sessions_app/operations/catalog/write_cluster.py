@@ -43,7 +43,7 @@ from sessions_app.queries.catalog.unenforceable import unenforced_on
 def write_cluster(
     document: ClusterDocument, plan: Plan, actor: Actor, now: dt.datetime, *, on_server: bool = False
 ) -> None:
-    """Update a cluster and its targets to match the document. Grants that are no longer justified end.
+    """Update a cluster and its targets to match the document. Grants whose basis is gone end.
 
     With ``on_server``, the document may refer to secrets on the server. Raises DocumentError.
     """
@@ -104,7 +104,7 @@ def _check_public_host(name: str, host: str | None) -> None:
         why = "is an IP address: choose a host name"
     other = Cluster.objects.live().exclude(name=name).filter(connection__public_host=host).first()
     if other is not None:
-        why = f"is the public host of {other} already: choose another host name"
+        why = f"is already the public host of {other}: choose another host name"
     if why:
         raise DocumentError([Problem("connection.public_host", why)])
 
@@ -135,7 +135,7 @@ def _renew_secrets(cluster: Cluster, document: ClusterDocument) -> None:
 def _targets(cluster: Cluster, document: ClusterDocument, now: dt.datetime) -> None:
     """Create, update and remove targets to match the document.
 
-    A target keeps its row as long as its name stays the same. A removed target is only marked as removed,
+    A target keeps its row as long as its name is unchanged. A removed target is only marked as removed,
     because grants may have used it.
     """
     wanted, type_ = {target.name: target for target in document.targets}, type_of(document.kind)

@@ -70,7 +70,7 @@ def write_policy(document: PolicyDocument, source: str, plan: Plan, actor: Actor
 
 
 def _refuse_unfit(document: PolicyDocument) -> None:
-    """Reject command sets with a role that its members could grant to others on any of the policy's clusters.
+    """Reject command sets that include, on any of the policy's clusters, a role that no grant may have.
 
     Raises DocumentError.
     """

@@ -28,7 +28,7 @@ def write_trust_policy(
     identity = Identity.objects.filter(username=canonical_username(document.speaks_as)).first()
     if identity is None or identity.is_person:
         raise DocumentError(
-            [Problem("speaks_as", "must be a service or an agent: people sign in themselves")]
+            [Problem("speaks_as", "must be a service or an agent, not a person: people sign in themselves")]
         )
     data = document.model_dump(mode="json")
     row = TrustPolicy.objects.filter(name=document.name).first()

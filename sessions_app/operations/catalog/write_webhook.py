@@ -36,7 +36,7 @@ def write_webhook(
     before = endpoint_data(live) if live else None
     check_address(document)
     secret = read_secret(document.secret, live, on_server=on_server)
-    # A restored endpoint reuses only the row of the removed one.
+    # A restored endpoint reuses the row of the removed one, but none of its state.
     endpoint = live or WebhookEndpoint(
         pk=stored.pk if stored else None, name=document.name, created_at=now, after=last_number()
     )

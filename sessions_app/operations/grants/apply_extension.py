@@ -18,8 +18,8 @@ from sessions_app.operations.grants.errors import GrantIsOver
 def apply_extension(*, request: AccessRequest, seconds: int, actor: Actor, now: dt.datetime) -> Grant:
     """Move the end of the grant that ``request`` extends. Call this in the transaction of the approval.
 
-    Sessions continue. A running command keeps the deadline that its target received at the start. Raises
-    GrantIsOver, RecordContradicted.
+    Sessions continue. A running command keeps the deadline that its target received when the command started.
+    Raises GrantIsOver, RecordContradicted.
     """
     check_stands()
     grant = Grant.objects.get(extensions=request)

@@ -31,9 +31,9 @@ WHERE sessions_app_commandrun.{of} = %s AND sessions_app_commandrun.state IN ('a
 
 
 def cut_unfinished(*, of: Grant | Session, reason: str, now: dt.datetime) -> list[CommandRun]:
-    """Mark the runs of a grant or a session whose end was not reported as cut, and return them.
+    """Mark as cut the runs of a grant or a session whose end was not reported, and return these runs.
 
-    The caller must then write all other rows first and call ``record_finished`` for each run last, because
+    The caller must write all other rows before it calls ``record_finished`` for each run, because
     the first entry locks the record.
     """
     cut = _UNFINISHED_OF["grant_id" if isinstance(of, Grant) else "session_id"](of.pk)
@@ -46,7 +46,7 @@ def cut_unfinished(*, of: Grant | Session, reason: str, now: dt.datetime) -> lis
 def record_finished(
     *, run: CommandRun, exchanged: Mapping[str, Json] | None = None, now: dt.datetime
 ) -> None:
-    """Record how a command ended, with what was exchanged over HTTP or transferred over SSH."""
+    """Record how a command ended, with the data exchanged over HTTP or transferred over SSH."""
     record_end(
         event=Event.COMMAND_FINISHED,
         actor=Actor.system("gateway"),

@@ -63,8 +63,10 @@ class NotWithin(StintError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """The part to delegate, by names. ``targets`` None means all of the grant's targets. ``duration`` is in
-    seconds; None means until the grant's end.
+    """The part to delegate, by names.
+
+    If ``targets`` is None, the part has all of the grant's targets. ``duration`` is in seconds; None means
+    until the grant's end.
     """
 
     identity: str
@@ -83,9 +85,9 @@ def _life_of(grant: Grant) -> Life:
 def delegate_grant(*, grant_id: int, actor: Identity, part: Part, now: dt.datetime) -> Grant:
     """Create a grant for another identity that allows no more than the original grant, and ends with it.
 
-    The policy determines who can receive delegated grants, and how many times a grant can be delegated. No
+    The policy determines who can receive delegated grants, and through how many levels. No
     new approval is needed, because the new grant allows nothing beyond what was approved. It has the same
-    cluster and workflow, its targets, commands and time are within those of the original, and each command is
+    cluster and workflow. Its targets, commands and time are within those of the original, and each command is
     at least as strict. Raises NotFound, NotItsHolder, GrantIsOver, NotWithin, InvalidInput.
     """
     part = replace(part, reason=checked_text(part.reason, field="reason"))
@@ -106,7 +108,7 @@ def delegate_grant(*, grant_id: int, actor: Identity, part: Part, now: dt.dateti
         if why := why_not_on(parent, delegate, now):
             raise NotWithin(
                 why,
-                hint="The policy determines who can receive it, and how many times.",
+                hint="The policy determines who can receive a delegated grant, and through how many levels.",
                 fields={"identity": [why]},
             )
         if delegate is None:
@@ -127,7 +129,7 @@ def why_not_on(parent: Grant, delegate: Identity | None, now: dt.datetime) -> st
     if terms is None or parent.review_due_at is not None:
         return f"{parent.ref} can't be delegated."
     if len(chain_of(parent)) > terms.depth:
-        return f"It has been delegated {terms.depth} times, the limit of {parent.policy}."
+        return f"It is already at delegation level {terms.depth}, the limit of {parent.policy}."
     named = {canonical_username(name) for name in terms.to.identities}
     listed = delegate is not None and (
         delegate.username in named or group_names(delegate) & set(terms.to.groups)
@@ -141,10 +143,10 @@ def why_not_on(parent: Grant, delegate: Identity | None, now: dt.datetime) -> st
 
 
 def _own_doing(delegate: Identity, grant: Grant) -> str:
-    """Return, without a period, why the workflow that let the grant start without approval may be the
+    """Return, without a period, why the workflow that replaced the grant's approvals may be the
     delegate's own.
 
-    Empty for people, and if the workflow is known to belong to another person.
+    Empty for people, and if the workflow is known to be another person's.
     """
     first = chain_of(grant)[0].request
     by_workflow = first.kind == RequestKind.INCIDENT or first.vouched

@@ -1,4 +1,4 @@
-"""Revoke whatever a grant may have left on targets, and confirm that nothing remains."""
+"""Revoke everything that a grant may have left on targets, and confirm that nothing remains."""
 
 from __future__ import annotations
 
@@ -46,16 +46,17 @@ log = structlog.get_logger(__name__)
 Answer = Future[Evidence | ConnectorError]
 
 DEPROVISIONER = Actor.system("deprovision")
-# If the process that claimed a grant died, another process takes over after this long, so that the end is
-# still confirmed within two seconds. A process that waits for targets renews its claim, but for no longer
-# than a call to a target takes.
+# If the process that claimed a grant dies, another process takes over after this long, so that the end is
+# still confirmed within two seconds. A process that waits for targets renews its claim, but only up to
+# the maximum duration of a call.
 CLAIM, RENEWED = dt.timedelta(seconds=1.25), dt.timedelta(seconds=0.5)
-# The same limit after the targets have been silent for two seconds, because each renewal then takes a new
-# connection. It also applies to a grant that was claimed so often that processes may be too slow to renew.
+# The limit after the targets have been silent for two seconds, because each renewal then needs a new
+# connection. It also applies to a grant that was claimed so often that processes may be too slow to renew
+# their claims.
 SILENT = dt.timedelta(seconds=2)
 CLAIM_SILENT, RENEWED_SILENT = dt.timedelta(seconds=5), dt.timedelta(seconds=2)
 OFTEN = 8
-# Data that a process sent to a target before it died may still arrive for this long.
+# For this long, data that a process sent before it died may still arrive at a target.
 ARRIVES = dt.timedelta(seconds=5)
 LONGEST = dt.timedelta(seconds=CALL_SECONDS + 5)
 WAIT_FOR_SESSIONS = dt.timedelta(milliseconds=250)
@@ -64,13 +65,13 @@ WAIT_FOR_SESSIONS = dt.timedelta(milliseconds=250)
 PATIENCE = dt.timedelta(seconds=1)
 UNSEEN = dt.timedelta(seconds=1.5)
 LONGEST_BACKOFF = 60.0
-# Administrators are notified at the fourth failure, after about ten seconds, so that a short outage alerts no
-# one.
+# Administrators are notified at the fourth failure, after about ten seconds, so that a short outage causes no
+# notification.
 NOTIFY_AFTER = 3
 # How many grants can be revoked at the same time: in one cluster, at one host, and in one cluster at
-# unreliable hosts (those that failed, or have been silent for two seconds and have not answered since).
-# Hanging targets then occupy few workers and delay no others. Only one grant at a time calls an unreliable
-# host. Retries are counted separately, and may use half of the slots.
+# unreliable hosts (those that failed, or have been silent for two seconds and have not answered since). So
+# hanging targets occupy only a few workers, and don't delay other targets. Only one grant at a time calls an
+# unreliable host. Retries are counted separately, and may use half of the slots.
 PLACES = 8
 PLACES_AT_HOST = 3
 PLACES_IN_DOUBT = 2
@@ -84,7 +85,7 @@ _LEASES = Rows(
 WHERE sessions_app_lease.grant_id = %s AND sessions_app_lease.gone_at IS NULL ORDER BY sessions_app_lease.id
 """,
 )
-# The grant of a claim, with what `notify_of_end` reads.
+# The grant of a claim, with the related rows that `notify_of_end` reads.
 _OWN = Rows(
     Grant,
     "holder__owner",
@@ -104,14 +105,13 @@ def deprovision_grant(*, grant_id: int, now: Callable[[], dt.datetime]) -> Grant
     target.
 
     Revocation does not wait for a gateway that has not reported the sessions after a second or has not been
-    seen for 1.5 seconds, nor for a process that is still creating something for the grant. The targets are
-    then called to remove what exists, but the grant is ENDED only after all targets have confirmed again
-    afterward.
+    seen for 1.5 seconds, nor for a process that is still creating something for the grant. In that case, the
+    targets remove what exists now, but the grant is ENDED only after all targets have confirmed again later.
 
     Only one process does this at a time; a process whose claim was taken over changes nothing. If a target
-    does not answer, the grant stays REVOKING with the error, while the other targets are revoked. The target
-    is retried after 1 s, 2 s, 4 s … up to a minute, forever. ``now`` is called repeatedly, because calls to
-    targets take time.
+    does not respond, the grant stays REVOKING with the error, while access on the other targets is revoked.
+    The target is retried after 1 s, 2 s, 4 s … up to a minute, forever. ``now`` is called repeatedly, because
+    calls to targets take time.
     """
     began = now()
     grant = _claim(grant_id, began)
@@ -140,8 +140,8 @@ def _claim(grant_id: int, now: dt.datetime) -> Grant | None:
 
     Otherwise, return None; the sweep tries again.
 
-    ``attempts`` numbers the claims, so that a stale claim can be recognized. No lock is held meanwhile, so a
-    stopped or killed process blocks others for no longer than its claim lasts.
+    ``attempts`` numbers the claims, so that a stale claim can be recognized. No lock is held during the
+    claim, so a stopped or killed process blocks others only until its claim expires.
     """
     with connection.cursor() as cursor:
         cursor.execute(
@@ -167,9 +167,9 @@ def _claim(grant_id: int, now: dt.datetime) -> Grant | None:
 
 
 def _made_until(grant: Grant, now: dt.datetime) -> dt.datetime | None:
-    """Return until when a process may be creating something for the grant; None if no process is.
+    """Return the time until which a process may be creating something for the grant; None if no process is.
 
-    Data that a dead process sent may still arrive for a while.
+    The time includes a delay in which data from a dead process may still arrive.
     """
     making = grant.leases.filter(gone_at__isnull=True, making_until__gt=now)
     until: dt.datetime | None = making.aggregate(until=Max("making_until"))["until"]
@@ -182,7 +182,8 @@ def _made_until(grant: Grant, now: dt.datetime) -> dt.datetime | None:
 def _wait(grant: Grant, now: dt.datetime) -> Grant:
     """Schedule the next attempt for the time when waiting may no longer be necessary.
 
-    If whatever blocks the revocation finishes sooner, it reschedules the attempt, under the same lock.
+    A session or process that blocks the revocation and finishes sooner reschedules the attempt, under the
+    same lock.
     """
     with transaction.atomic():
         if _own(grant).select_for_update(no_key=True).exists():
@@ -206,7 +207,7 @@ def _waits_for(grant: Grant, now: dt.datetime) -> tuple[dt.datetime, str]:
 
 
 def _is_late(grant: Grant, now: dt.datetime) -> bool:
-    """Whether the sessions should already be closed, or can't be closed, and no command may finish."""
+    """Whether the sessions should be closed by now, or can't be closed, and no command may still finish."""
     if grant.revoking_at is None or (grant.finish_until is not None and grant.finish_until > now):
         return False
     if now - grant.revoking_at >= PATIENCE:
@@ -216,14 +217,14 @@ def _is_late(grant: Grant, now: dt.datetime) -> bool:
 
 
 def _own(grant: Grant) -> GrantQuerySet:
-    """Return the grant, provided that this claim is still valid."""
+    """Return the grant if this claim is still valid."""
     return Grant.objects.filter(pk=grant.pk, state=GrantState.REVOKING, attempts=grant.attempts)
 
 
 def _revoke(
     leases: list[Lease], grant: Grant, now: Callable[[], dt.datetime]
 ) -> list[tuple[Lease, Evidence | ConnectorError]]:
-    """Call all targets in parallel, so that a hanging target delays no others."""
+    """Call all targets in parallel, so that a hanging target doesn't delay the others."""
     if not leases:
         return []
     try:
@@ -255,7 +256,7 @@ def _revoke(
 
 
 def _as_answered(asked: Iterable[Answer], grant: Grant, now: Callable[[], dt.datetime]) -> Iterator[Answer]:
-    """Yield each answer as it arrives, while renewing the claim on the grant.
+    """Yield each answer as it arrives, and renew the claim on the grant in between.
 
     No database connection is held during a long wait, because many targets may hang.
     """
@@ -283,7 +284,7 @@ def _ask(connector: Connector, grant: Grant, lease: Lease, **known: Any) -> Evid
         return connector.revoke(lease_of(lease, grant, **known))
     except ConnectorError as error:
         return error
-    except Exception as error:  # one target's failure must not hide the others
+    except Exception as error:  # a failure of one target must not hide the others' answers
         log.exception("revoke.failed", grant=grant.ref, target=lease.target.name)
         return ConnectorError(f"The target could not be reached: {type(error).__name__}: {error}")
 
@@ -293,7 +294,7 @@ def _finish(grant: Grant, results: list[tuple[Lease, Evidence | ConnectorError]]
         locked = _OWN.first(grant.pk, grant.attempts)
         if locked is None or locked.state != GrantState.REVOKING:
             raise StaleGrant(f"Another process has taken over {grant.ref}.", hint="Nothing to do.")
-        # No session is open anymore, so no command is running either.
+        # All sessions are closed, so no command is running.
         for run in cut_unfinished(of=locked, reason="the grant ended", now=now):
             record_finished(run=run, now=now)
         errors = [error for lease, result in results if (error := _note(locked, lease, result, now))]
@@ -322,7 +323,7 @@ def _finish(grant: Grant, results: list[tuple[Lease, Evidence | ConnectorError]]
 
 
 def _note(grant: Grant, lease: Lease, result: Evidence | ConnectorError, now: dt.datetime) -> str:
-    """Store a target's answer. Return the error; empty if there was none."""
+    """Store a target's answer, and return its error; empty if there is none."""
     if isinstance(result, Evidence) and result.gone:
         evidence = _storable(result)
         Lease.objects.filter(pk=lease.pk).update(

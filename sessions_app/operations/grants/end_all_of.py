@@ -33,8 +33,8 @@ def end_all_of(*, identity_id: int, actor: Identity, now: dt.datetime, note: str
     checked_text(note, field="note")
     with transaction.atomic():
         found = Grant.objects.endable_by(actor).not_ended().filter(holder=identity_id)
-        # Lock all grants before the first one ends, because the entry about that end locks the record until
-        # the commit.
+        # Lock all grants before the first one ends, because the record entry about that end locks the
+        # record until the commit.
         lock_to_end(grant_ids=found.values_list("pk", flat=True))
         grants = list(Grant.objects.not_ended().filter(pk__in=found.values("pk")).order_by("pk"))
         holder = Identity.objects.filter(pk=identity_id).first()

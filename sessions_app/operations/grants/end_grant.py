@@ -27,8 +27,8 @@ from sessions_app.operations.notifications.notify_of_end import notify_of_end
 from sessions_app.queries.grants.lives import life_of_grant
 
 _OVER = (GrantState.REVOKING, GrantState.ENDED)
-# Stores an end intent for the grant and for each delegated grant that could not be locked. An existing intent
-# is changed only to also cut commands.
+# Stores an end intent for the grant, and for each grant delegated from it, that could not be locked. An
+# existing intent is changed only to also cut commands.
 _INTEND = """
 WITH RECURSIVE tree AS (
     SELECT id, state, finish_until FROM sessions_app_grant WHERE id = %(grant)s
@@ -68,13 +68,14 @@ def end_grant(
 ) -> Grant:
     """Close a grant's access immediately.
 
-    Whatever the grant left on targets is then revoked, and the grant is ENDED once its absence is confirmed.
+    Then everything that the grant left on targets is removed, and the grant is ENDED once the removal is
+    confirmed.
 
-    With ``cut`` false, running commands with the end policy `finish` may continue for the time that approvers
-    saw. A grant that is already ending does not change, except that ``cut`` overrides a `finish` in progress.
-    All grants delegated from it, at any depth, end in the same transaction. If another transaction holds a
-    lock on a grant for longer than ``patience``, access ends nevertheless, and the row is updated later
-    (`EndIntent`). ``actor`` None means the clock or another part of Stint. Raises NotFound.
+    If ``cut`` is false, running commands with the end policy `finish` may continue for the time that
+    approvers saw. A grant that is already ending does not change, except that ``cut`` overrides a `finish` in
+    progress. All grants delegated from it, at any depth, end in the same transaction. If another transaction
+    locks a grant for longer than ``patience``, access still ends, and the row is updated later (`EndIntent`).
+    ``actor`` None means the clock or another part of Stint. Raises NotFound.
     """
     with transaction.atomic():
         grant = _GRANT.first(grant_id)
@@ -100,19 +101,19 @@ def end_grant(
 def settle(locked: Collection[int], now: dt.datetime) -> None:
     """Update the rows of locked grants to reflect their intended ends.
 
-    The record shows who ended each grant and when, when the end took effect, and when the row was updated.
+    The record shows who ended each grant, and when; when the end took effect; and when the row was updated.
     """
     intents = _INTENTS(list(locked))
     if not intents:
         return
-    # Do this before the grants are read, because they count as over until then.
+    # Do this before the grants are read, because a grant with an intent counts as over.
     EndIntent.objects.filter(pk__in=[intent.pk for intent in intents]).delete()
     ended: dict[int | None, EndIntent] = {}
     for grant in _LOCKED(list(locked)):
         own = [intent for intent in intents if intent.grant_id == grant.pk]
         above = ended.get(grant.parent_id)
         if above and not own:
-            # In the meantime, another process that had locked the parent grant's row has delegated from it.
+            # The transaction that had locked the parent grant has delegated from it in the meantime.
             own = [_handed_down(above, grant)]
         for intent in own:
             _follow(grant, intent, now, first=grant.pk not in ended)

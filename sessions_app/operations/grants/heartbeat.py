@@ -40,8 +40,8 @@ def heartbeat_due(grant: Grant, now: dt.datetime) -> dt.datetime | None:
 def heartbeat(*, grant_id: int, actor: Identity, now: dt.datetime) -> Grant:
     """Extend the deadline for the next heartbeat of an active grant.
 
-    A grant that missed its heartbeats, or was delegated from such a grant, is over even if no process has
-    ended it yet. Heartbeats are not recorded, but missed ones are. Raises NotFound, NotItsHolder,
+    A grant whose heartbeats were missed, and a grant delegated from it, are over even if no process has
+    ended them yet. Heartbeats are not recorded, but missed ones are. Raises NotFound, NotItsHolder,
     NoHeartbeat, GrantIsOver.
     """
     grant = Grant.objects.visible_to(actor).filter(pk=grant_id).first()

@@ -29,7 +29,7 @@ from sessions_app.operations.targets.ensure_authority import ensure_authority
 from sessions_app.queries.gateways.addresses import http_address, mcp_address, postgres_address
 from sessions_app.queries.gateways.keys import GATEWAY_CA, gateway_bundle
 
-# The file in which examples have the certificates that clients of the gateways trust.
+# The file name that examples use for the certificates that clients of the gateways trust.
 AUTHORITY_FILE = "stint-ca.pem"
 
 
@@ -49,10 +49,10 @@ def issue_credential(
 
     The previous credential stops working for new logins, unless it has the same token (`shares_token`).
 
-    The actor must be the holder, or own the machine that is the holder. ``target`` None means the only
-    target. ``jkt`` binds an HTTP token to a key of the holder (RFC 9449). The credential is recorded before
-    the target is called. Raises NotFound, GrantIsOver, InvalidInput, TargetDidNotAnswer, and RuntimeError if
-    called in a transaction.
+    The actor must be the holder, or own the machine that is the holder. If ``target`` is None, the grant must
+    have only one. ``jkt`` binds an HTTP token to a key of the holder (RFC 9449). The credential is recorded
+    before the target is called. Raises NotFound, GrantIsOver, InvalidInput, TargetDidNotAnswer, and
+    RuntimeError if called in a transaction.
     """
     grant = _usable(grant_id, actor, now)
     if takes_tokens(grant):
@@ -76,7 +76,7 @@ def issue_credential(
         return connector.issue(spec_of(lease, grant), lease_of(lease, grant))
     except ConnectorError as error:
         raise TargetDidNotAnswer(
-            error.message, hint="Try again. If it keeps failing, contact an administrator."
+            error.message, hint="Try again. If the error persists, contact an administrator."
         ) from error
 
 
@@ -110,7 +110,7 @@ def _lease(grant: Grant, target: str | None) -> Lease:
 
 
 def _token(grant: Grant, actor: Identity, target: str | None, jkt: str, now: dt.datetime) -> Credential:
-    """Return one token for all targets. Each request names the target it is for."""
+    """Return one token for all targets. Each request names its target."""
     if grant.cluster.kind == "mcp":
         return _agent_token(grant, actor, jkt, now)
     if grant.cluster.kind == "kubernetes":
@@ -173,7 +173,8 @@ def _kubectl_token(lease: Lease, grant: Grant, actor: Identity, jkt: str, now: d
 
 
 def _statements_token(lease: Lease, grant: Grant, actor: Identity, jkt: str, now: dt.datetime) -> Credential:
-    """Return a token for Stint's own PostgreSQL gateway, as the password of a user that is the grant.
+    """Return a token for Stint's own PostgreSQL gateway, where it is the password of a user named after the
+    grant.
 
     The target itself does not accept the token.
     """
@@ -204,7 +205,7 @@ def _statements_token(lease: Lease, grant: Grant, actor: Identity, jkt: str, now
 
 
 def _quoted(value: str) -> str:
-    """Return a value as connection strings have it."""
+    """Quote a value for a connection string."""
     if value and not re.search(r"[\s'\\]", value):
         return value
     return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"

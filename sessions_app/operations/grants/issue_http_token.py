@@ -22,8 +22,8 @@ from sessions_app.queries.grants.suspensions import suspension_of
 from sessions_app.queries.grants.tokens import PREFIX, shared_token
 
 _KINDS = ("http", "mcp")
-# Clients of these kinds request a token each time they start, and several run at once. They all get the same
-# one.
+# Clients of these kinds request a token each time they start, and several run at the same time. They all get
+# the same token.
 _SHARED = ("kubernetes", "postgres")
 _THUMBPRINT = re.compile(r"[A-Za-z0-9_-]{43}")
 
@@ -96,7 +96,7 @@ def issue_http_token(
 
 
 def _shared(grant: Grant, now: dt.datetime, *, bound: bool) -> tuple[GrantCredential, str]:
-    """Return the token of a grant, the same one until it is revoked."""
+    """Return the token of a grant, which is the same until it is revoked."""
     if bound:
         raise InvalidInput(
             f"The token for {grant.cluster} can't have a key or lifetime of its own. Remove them."

@@ -45,7 +45,7 @@ def make_grant(
     of the approval.
 
     ``document`` is the policy's document, with terms no wider than those of the request. ``review_within`` is
-    the time in seconds within which another person must review the access; None means no review.
+    the number of seconds within which another person must review the access; None for no review.
 
     Waiting for approval does not use up the granted time. The grant begins at the requested start or now,
     whichever is later, but not before its workflow's planned start. It ends no later than its workflow's
@@ -142,7 +142,7 @@ def _insert(**fields: object) -> Grant:
         except IntegrityError:
             if not Grant.objects.filter(ref=ref).exists():
                 raise
-    raise IntegrityError("could not find a free grant reference")
+    raise IntegrityError("could not find an unused grant reference")
 
 
 _TAKEN = """

@@ -1,4 +1,4 @@
-"""Create what a grant needs on its targets: at the grant's start, after an extension, and after access was
+"""Create a grant's access on its targets: at the grant's start, after an extension, and after access was
 removed or changed on a target.
 """
 
@@ -33,8 +33,8 @@ from sessions_app.queries.grants.revocation import to_make
 log = structlog.get_logger(__name__)
 
 PREPARER = Actor.system("provision")
-# No call takes longer. What a process began to create has either arrived by then or never will. Includes a
-# margin for delays in the process itself.
+# No call takes longer than this, so anything that a process began to create has arrived by then or never
+# will. Includes a margin for delays in the process itself.
 MAKING = dt.timedelta(seconds=CALL_SECONDS + 5)
 # After this many temporary failures, within about a minute, the grant ends, and the holder is notified that
 # it could not be started.
@@ -43,20 +43,20 @@ PLACES = 8
 PLACES_IN_CLUSTER = 2
 SOON = dt.timedelta(seconds=1)
 _LIVE = (GrantState.PROVISIONING, GrantState.ACTIVE)
-# Arbitrary numbers that no other two-key advisory lock in the database uses.
+# An arbitrary number that no other two-key advisory lock in the database uses.
 _PLACES_LOCK, _MAKES = 7_403, 7_405
 
 
 @traced("stint.provision", life_of_grant)
 def prepare_grant(*, grant_id: int, now: Callable[[], dt.datetime]) -> Grant:
-    """Create what is missing for a PROVISIONING or ACTIVE grant, on all its targets in parallel.
+    """Create the missing access of a PROVISIONING or ACTIVE grant, on all its targets in parallel.
 
     A PROVISIONING grant then becomes ACTIVE.
 
     Failed targets are retried a few times. After that, or after a permanent failure, a grant that has not
-    started ends. If the grant is revoked in the meantime, what was created is revoked as well. A process
-    whose claim was taken over changes nothing. ``now`` is called repeatedly, because calls to targets take
-    time.
+    started ends. If the grant is revoked in the meantime, the access that was created is also revoked. A
+    process whose claim was taken over changes nothing. ``now`` is called repeatedly, because calls to targets
+    take time.
     """
     with shown(*maker_of(grant_id)):
         return _prepare(grant_id, now)
@@ -88,12 +88,11 @@ def _prepare(grant_id: int, now: Callable[[], dt.datetime]) -> Grant:
 
 
 def _claim(grant_id: int, now: dt.datetime) -> list[Lease] | None:
-    """Return the leases to create, marked as in progress; None if there are none or they can't be created
-    now.
+    """Return the leases to create, marked as in progress; None if there are none, or if another process is
+    working on the grant, or if too many grants of the cluster are being prepared.
 
-    They can't be created while another process is working on the grant, or while too many grants of the
-    cluster are being prepared. The mark distinguishes this claim from later ones. No lock is held meanwhile,
-    so a stopped process blocks others for no longer than its claim lasts.
+    The mark distinguishes this claim from later ones. No lock is held during the claim, so a stopped process
+    blocks others only until its claim expires.
     """
     with transaction.atomic():
         grant = Grant.objects.select_for_update(skip_locked=True, no_key=True).filter(pk=grant_id).first()
@@ -157,7 +156,7 @@ def _make(
 
 
 def _begin(leases: Sequence[Lease], now: dt.datetime) -> bool:
-    """Renew the claim on the next target to call, and on those queued after it.
+    """Renew the claim on the next target to call, and on the targets queued after it.
 
     Return False if the target must not be called, because the grant has ended or the claim has expired:
     another process may already have confirmed that nothing is there. A call ends before a claim expires, so
@@ -184,13 +183,13 @@ def _ask(connector: Connector, grant: Grant, lease: Lease) -> Made | ConnectorEr
         return connector.provision(spec_of(lease, grant))
     except ConnectorError as error:
         return error
-    except Exception as error:  # one target's failure must not hide the others
+    except Exception as error:  # a failure of one target must not hide the others' answers
         log.exception("provision.failed", grant=grant.ref, target=lease.target.name)
         return ConnectorError(f"The target could not be reached: {type(error).__name__}: {error}")
 
 
 def _own(lease: Lease) -> QuerySet[Lease]:
-    """Return the lease, provided that this claim is still valid and the lease has not been confirmed gone."""
+    """Return the lease if this claim is still valid and the lease has not been confirmed as gone."""
     return Lease.objects.filter(pk=lease.pk, making_until=lease.making_until, gone_at__isnull=True)
 
 
@@ -225,7 +224,7 @@ def _note(
 
 
 def recorded(made: Json) -> Json:
-    """Return what was created, in a form that the record can store."""
+    """Return a description of the created access in a form that the record can store."""
     if isinstance(made, Mapping):
         return {recordable(str(key)): recorded(value) for key, value in made.items()}
     if isinstance(made, str):
@@ -237,8 +236,8 @@ def recorded(made: Json) -> Json:
 
 def _go_on(grant: Grant, errors: Sequence[ConnectorError], now: dt.datetime) -> None:
     if grant.state in (GrantState.REVOKING, GrantState.ENDED):
-        # Revoke what was created in the meantime. A process that is calling the targets right now may get
-        # answers from before that creation, so its claim is canceled.
+        # Revoke the access that was created in the meantime. A process that is already revoking may get
+        # answers from before the creation, so its claim is canceled.
         Grant.objects.filter(pk=grant.pk, state=GrantState.REVOKING).update(
             next_attempt_at=now, attempts=F("attempts") + 1
         )

@@ -1,4 +1,4 @@
-"""Start a grant when it is due, after checking again whether it can start."""
+"""Start a grant that is due, after checking again whether it can start."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from sessions_app.queries.requests.case import case_of_grant
 from sessions_app.queries.workflows.workflows import is_fresh, staleness_of
 
 PROVISIONER = Actor.system("provision")
-# A queue message that no worker took is sent again after this long.
+# A queue message that no worker has taken is sent again after this long.
 ASK_AGAIN = dt.timedelta(seconds=5)
 AT_ONCE = dt.timedelta(minutes=1)
 
@@ -98,7 +98,7 @@ def _must_be_read(grant: Grant, now: dt.datetime) -> bool:
     """Whether the start must wait until the workflow has been read from its source, because the last read is
     too old.
 
-    The source is not called here, because other grants are waiting to start. The policy rejects a workflow
+    The source is not called here, because that would delay other grants. The policy rejects a workflow
     whose last read is too old.
     """
     workflow = grant.workflow
@@ -116,7 +116,10 @@ def _must_be_read(grant: Grant, now: dt.datetime) -> bool:
 
 
 def write_leases(grant: Grant, now: dt.datetime) -> None:
-    """Store where access is about to be created, before any target is called. Raises GrantIsOver."""
+    """Store the leases for access that is about to be created, before any target is called.
+
+    Raises GrantIsOver.
+    """
     for target in grant.targets.select_related("cluster"):
         write_lease(
             grant_id=grant.pk,
@@ -146,7 +149,7 @@ def activate(grant: Grant, now: dt.datetime) -> None:
 
 
 def _notify_of_start(grant: Grant, now: dt.datetime) -> None:
-    """Notify the holder, unless the recent notification of the approval already announced the start."""
+    """Notify the holder, unless a recent notification of the approval has already announced the start."""
     decided = grant.request.decided_at
     if decided is None or now - decided < AT_ONCE:
         return
@@ -163,9 +166,9 @@ def _notify_of_start(grant: Grant, now: dt.datetime) -> None:
 
 
 def _could_be_ended(now: dt.datetime) -> bool:
-    """Whether a process that ends access is running.
+    """Whether a process that can end access is running.
 
-    If none is, the grant waits: a sweep first reports that it is running, then starts the grant.
+    If none is, the grant waits until a sweep has reported that it is running.
     """
     silence = facts.sweeper_silence(now)
     return silence is not None and silence <= SWEEPER_SILENCE

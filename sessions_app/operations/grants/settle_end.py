@@ -1,4 +1,4 @@
-"""Update the rows of grants that were ended while other transactions held the rows locked."""
+"""Update the rows of grants that ended while other transactions had locked the rows."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ SELECT g.ref, a.pid, pg_terminate_backend(a.pid)
 
 
 def settle_end(*, grant_id: int, now: dt.datetime) -> bool:
-    """Carry out the intended ends (`EndIntent`) of a grant and those delegated from it, if no other
-    transaction has them locked. Return whether they were unlocked.
+    """Carry out the intended ends (`EndIntent`) of a grant and of grants delegated from it, unless
+    another transaction has locked one of them. Return whether the ends were carried out.
 
     Safe to call repeatedly.
     """

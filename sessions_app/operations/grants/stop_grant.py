@@ -1,4 +1,4 @@
-"""The End and Kill actions on a grant."""
+"""End a grant, or end it and kill its commands, when a person requests that."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Change the state of a grant. Only this module and the sweep's SQL function do this."""
+"""Change the state of a grant. Only this module and the sweep's SQL function change the state."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ def transition(
     """Move a grant to another state if it is still in the state and version that was read, and record the
     transition in the same transaction.
 
-    Raises StaleGrant if another process was faster, and RecordContradicted for a start. The database rejects
-    transitions that are not allowed.
+    Raises StaleGrant if another process was faster, and RecordContradicted if a grant would start. The
+    database rejects transitions that are not allowed.
     """
     if not _move(grant, to, changes):
         if to in _STARTS:
@@ -82,7 +82,7 @@ def _move(grant: Grant, to: GrantState, changes: Mapping[str, Any]) -> bool:
         " WHERE id = %s AND version = %s"
     )
     if to in _STARTS:
-        # A pending end prevents a start, but not another end.
+        # A pending end blocks a start, but not another end.
         return bool(ask(f"{moved} {_UNLESS_IT_ENDS}", to, *values, grant.pk, grant.version, grant.state))
     return bool(ask(f"{moved} RETURNING id", to, *values, grant.pk, grant.version))
 

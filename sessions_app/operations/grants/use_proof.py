@@ -9,7 +9,7 @@ from django.db import connection, transaction
 
 from sessions_app.models import ProofUsed
 
-# Each use also deletes a few expired proofs, so no other cleanup is needed.
+# Each call also deletes a few expired proofs, so no other cleanup is needed.
 _SOME = 20
 
 

@@ -1,4 +1,4 @@
-"""Store that something created for a grant may be on a target."""
+"""Store that a target may have objects that were created for a grant."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ def write_lease(
 ) -> None:
     """Store a target's address and how to log in, before the target is called.
 
-    A lease that was confirmed gone is reopened.
+    A lease that was confirmed as gone is reopened.
 
-    ``login`` is the value of `facts.login_of` for the target's cluster, for kinds whose connector logs in.
+    ``login`` is the value of `facts.login_of` for the target's cluster, if the connector of its kind logs in.
     ``ahead`` means that the grant has not started yet. Raises GrantIsOver if the target has moved since the
     grant used it, because the old address would be lost.
     """

@@ -35,7 +35,7 @@ def add_passkey(
 ) -> tuple[Authenticator, list[str]]:
     """Add the passkey that a browser created for ``state``. All other sessions of the person end.
 
-    Also return recovery codes if they are the person's first. The codes are shown only once. Raises
+    Also return recovery codes if the person has none yet. The codes are shown only once. Raises
     InvalidInput (no name), BadPasskey, TooManyPasskeys, Forbidden (a machine), SignInEnded.
     """
     name = checked_text(name, field="name", longest=60)

@@ -32,7 +32,7 @@ def add_totp(*, secret: str, code: str, actor: Identity, now: dt.datetime) -> li
 
     All other sessions of the person end.
 
-    Return recovery codes if they are the person's first. The codes are shown only once. Raises AppThere,
+    Return recovery codes if the person has none yet. The codes are shown only once. Raises AppThere,
     WrongCode, Forbidden, SignInEnded.
     """
     with transaction.atomic():

@@ -25,9 +25,9 @@ class ProviderDoesNotAnswer(Unavailable):
 
 
 def begin_provider_sign_in(*, confirms: bool = False) -> tuple[str, Asked]:
-    """Return the URL to send the browser to, and what the response must match.
+    """Return the URL to send the browser to, and the values that the response must match.
 
-    Keep the expected values only in the browser's session.
+    Keep these values only in the browser's session.
 
     With ``confirms``, the provider must authenticate the person again. Otherwise, the provider may remember
     the person for as long as a sign-in to Stint lasts. Raises NotFound (no provider is configured),
@@ -60,12 +60,9 @@ def _provider(client: Client, networks: tuple[str, ...]) -> Provider:
 
 
 def no_answer(error: CannotFetch) -> ProviderDoesNotAnswer:
-    """Log the reason, and return the error for the page.
-
-    The page omits the reason, which is for administrators.
-    """
+    """Log the reason for administrators, and return the error for the page, which omits the reason."""
     logger.warning("provider.no_answer", why=str(error))
     return ProviderDoesNotAnswer(
-        f"{settings.OIDC_NAME} did not answer, or sent an invalid response.",
+        f"{settings.OIDC_NAME} did not respond, or sent an invalid response.",
         hint="Try again in a minute. See the log of the web process for details.",
     )

@@ -1,5 +1,5 @@
-"""Steps that every change to a person's second factors shares: lock the person, record the change, and notify
-them.
+"""Steps of every change to a person's second factors: lock the person, record the change, and notify the
+person.
 """
 
 from __future__ import annotations

@@ -108,7 +108,7 @@ def _load(identity_id: int) -> tuple[Identity, list[Identity]]:
     if known is None:
         raise NotFound("Identity not found.")
     wanted = Q(pk=identity_id) | (Q(email__iexact=known.email) if known.email else Q())
-    # This lock still lets other rows, such as notices and grants, refer to these rows.
+    # Under this lock, other rows, such as notices and grants, can still refer to these rows.
     locked = Identity.objects.select_for_update(no_key=True, of=("self",)).select_related("owner")
     found = {one.pk: one for one in locked.filter(wanted).order_by("pk")}
     identity = found.pop(identity_id)
@@ -134,7 +134,7 @@ def _check_who_they_are(
     if others and not email:
         raise WouldBeTwoPeople(
             f"{_names(others)} and {identity.username} count as one person because they share this "
-            "address. Without the address, they would count as two.",
+            "address. Without the address, they would count as two people.",
             hint="Enter another address, or disable the accounts that are not needed.",
             fields={"email": ["Required."]},
         )

@@ -19,7 +19,7 @@ from sessions_app.operations.grants.lock_to_end import AT_ONCE, lock_to_end
 
 
 class OnlyAdministrators(Forbidden):
-    """Only administrators can do this. Ask an administrator."""
+    """Only administrators can make this change. Ask an administrator."""
 
     code = "only_administrators"
 
@@ -89,7 +89,7 @@ def _withdraw(request: AccessRequest, identity: Identity, actor: Identity, now: 
 def enable_identity(*, identity_id: int, actor: Identity, now: dt.datetime) -> Identity:
     """Enable an identity again.
 
-    Access, sessions and tokens that ended are not restored. Raises OnlyAdministrators, NotFound.
+    Access, sessions and tokens that have ended are not restored. Raises OnlyAdministrators, NotFound.
     """
     with transaction.atomic():
         identity = _load(identity_id, actor)
@@ -110,7 +110,7 @@ def enable_identity(*, identity_id: int, actor: Identity, now: dt.datetime) -> I
 def _load(identity_id: int, actor: Identity) -> Identity:
     if not actor.is_superuser:
         raise OnlyAdministrators("Only administrators can disable and enable identities.")
-    # This lock still lets other rows, such as notices and grants, refer to the identity.
+    # Under this lock, other rows, such as notices and grants, can still refer to the identity.
     identity = Identity.objects.select_for_update(no_key=True, of=("self",)).filter(pk=identity_id).first()
     if identity is None:
         raise NotFound("Identity not found.")

@@ -27,7 +27,7 @@ from sessions_app.queries.requests import facts
 
 EXCHANGE = Actor.system("exchange")
 _LONGEST = 200
-# Enough to identify the run. The record does not need other claims, such as people's names.
+# These claims identify the run. The record does not need other claims, such as people's names.
 _KEPT = (
     "repository_id",
     "repository_owner_id",
@@ -75,9 +75,9 @@ def exchange_token(
     """Issue a token to the machine that a trust policy names, bound to the run that the issuer's token is
     for.
 
-    Of the issuer's trust policies, the first by name whose conditions are all met applies; ``audience``
-    selects a specific one. Each jti is accepted once. All refusals return the same response, and the record
-    has the reason. Raises TokenNotAccepted, ScopeNotGiven.
+    The token is checked against the issuer's trust policies in order of name, and the first policy whose
+    conditions are all met applies; ``audience`` selects a specific policy. Each jti is accepted once. Every
+    refusal has the same response; the record has the reason. Raises TokenNotAccepted, ScopeNotGiven.
     """
     try:
         unproven = read_unproven(subject_token)
@@ -130,7 +130,7 @@ def _given(
         why = (
             "" if machine is not None and not machine.is_person else f"{policy.name}: the machine is disabled"
         )
-        # The policy is locked too, because a change to it revokes only tokens that were already issued.
+        # The policy is also locked, because a change to it revokes only tokens that were already issued.
         same = TrustPolicy.objects.live().filter(pk=policy.pk, version=policy.version)
         if not why and not same.select_for_update(no_key=True).exists():
             why = f"{policy.name}: changed in the meantime"
@@ -144,7 +144,7 @@ def _given(
 
 
 def _first_use(document: TrustPolicyDocument, unproven: Unproven, now: dt.datetime) -> bool:
-    # By then, the token is too old for every trust policy of the issuer.
+    # After this time, the token is too old for every trust policy of the issuer.
     kept = OLDEST + 2 * AHEAD
     return use_proof(jkt=document.issuer, jti=str(unproven.claims["jti"]), expires_at=now + kept, now=now)
 

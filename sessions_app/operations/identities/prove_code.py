@@ -26,9 +26,9 @@ class WrongCode(InvalidInput):
 
 
 def prove_code(*, identity_id: int, code: str, address: str, now: dt.datetime) -> Authenticator:
-    """Return the factor that the code belongs to.
+    """Return the factor to which the code belongs.
 
-    Each code is accepted once; a wrong code is recorded as a failed sign-in.
+    Each code is accepted only once. A wrong code is recorded as a failed sign-in.
 
     Raises WrongCode, NotFound, Forbidden (a machine).
     """

@@ -20,7 +20,7 @@ def prove_passkey(
 
     ``identity_id`` is the person who must own the passkey. If None, the passkey is the only factor, so the
     device must have verified the user. People who can't sign in with a password, because the provider
-    authenticates them, can't sign in with a passkey alone either. A wrong answer for a known person is
+    authenticates them, also can't sign in with only a passkey. A wrong answer for a known person is
     recorded as a failed sign-in. Raises BadPasskey.
     """
     alone = identity_id is None

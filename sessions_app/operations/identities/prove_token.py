@@ -22,10 +22,12 @@ def keyring() -> Keyring:
 def prove_token(
     *, document: TrustPolicyDocument, token: str, now: dt.datetime, all_of_them: bool = False
 ) -> list[Condition]:
-    """Return every condition for the token, each met or not. Changes nothing, and does not consume the token.
+    """Return every condition on the token, and whether it is met.
 
-    The claims are checked first. Keys are fetched from the issuer only if the claims match, or with
-    ``all_of_them``, so that strangers can't make Stint send requests. Raises NoToken.
+    Changes nothing, and does not consume the token.
+
+    The claims are checked first. Keys are fetched from the issuer only if the claims match or ``all_of_them``
+    is set, so that strangers can't make Stint send requests. Raises NoToken.
     """
     found = conditions(document, read_unproven(token).claims, now)
     if all_of_them or all(condition.met for condition in found):

@@ -33,7 +33,8 @@ def own_factor(factor_id: int, identity: Identity) -> Authenticator:
 def remove_factor(*, factor_id: int, actor: Identity, now: dt.datetime) -> Authenticator:
     """Remove an authenticator app or a passkey.
 
-    When the last factor is removed, the recovery codes are removed too. All other sessions of the person end.
+    When the last factor is removed, the recovery codes are also removed. All other sessions of the person
+    end.
 
     Raises NotFound, LastFactor, Forbidden (a machine), SignInEnded.
     """
@@ -45,7 +46,7 @@ def remove_factor(*, factor_id: int, actor: Identity, now: dt.datetime) -> Authe
             if settings.SECOND_FACTOR == "required":
                 raise LastFactor(
                     "Two-factor authentication is required, and this is your only second factor.",
-                    hint="Add another one first.",
+                    hint="Add another second factor first.",
                 )
             others.delete()
         Authenticator.objects.filter(pk=factor.pk).delete()

@@ -16,7 +16,7 @@ from sessions_app.operations.identities.change_factors import first_codes, lock_
 
 
 class NothingToRecover(Conflict):
-    """There is no second factor that recovery codes could replace. Add a factor first."""
+    """Recovery codes are only for people with a second factor. Add a second factor first."""
 
     code = "nothing_to_recover"
 

@@ -59,8 +59,8 @@ class Vouched:
 def sign_in_by_provider(*, answer: Answer, address: str, now: dt.datetime) -> Vouched:
     """Redeem the provider's response, and return the person whom the provider identified.
 
-    The person may be disabled; the code that all sign-ins share rejects disabled people. Otherwise, their
-    governed groups are updated to those that the provider reports. Failures are recorded with the
+    A disabled person is also returned, because the code for all sign-ins rejects disabled people. For other
+    people, the governed groups are updated to those that the provider reports. Failures are recorded with the
     ``address``.
 
     Raises NotFound (no provider is configured), ProviderDoesNotAnswer, NotSignedIn, NotLinked, and the errors

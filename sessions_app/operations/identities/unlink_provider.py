@@ -18,8 +18,8 @@ from sessions_app.operations.notifications.notify import notify
 def unlink_provider(*, identity_id: int, actor: Identity, now: dt.datetime) -> Identity:
     """Remove a person's link to the provider, end all of their sessions, and notify them.
 
-    The next sign-in matches the person by email address again, so disable people who must not sign in. Raises
-    Forbidden (only administrators), NotFound (no link).
+    The next sign-in matches the person by email address again. To prevent that sign-in, disable the person.
+    Raises Forbidden (only administrators), NotFound (no link).
     """
     if not actor.is_superuser:
         raise Forbidden("Only administrators can unlink people from the identity provider.")
@@ -27,7 +27,7 @@ def unlink_provider(*, identity_id: int, actor: Identity, now: dt.datetime) -> I
         identity = lock_person(identity_id)
         links = list(ProviderLink.objects.filter(identity=identity).order_by("pk"))
         if not links:
-            raise NotFound(f"{identity} is not linked.")
+            raise NotFound(f"{identity} is not linked to the identity provider.")
         end_sign_ins(identity)
         for link in links:
             link.delete()

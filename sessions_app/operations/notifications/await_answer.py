@@ -1,4 +1,4 @@
-"""Store that an item is waiting for a person's decision, so that it is escalated if no one decides."""
+"""Store that an item is waiting for a person's decision, so that the item is escalated if no one decides."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def await_answer(
     """Start the escalation timer for a request, a held command, or the review of break-glass access.
 
     Does nothing unless the policy has escalation steps. A timer that has already started stays unchanged.
-    Call this in the transaction that creates the wait.
+    Call this in the transaction in which the wait begins.
     """
     if not document.escalation:
         return

@@ -39,8 +39,8 @@ def combine_webhooks(
 
 
 def _add(one: WebhookMessage, sender: Identity, now: dt.datetime) -> None:
-    """Add a message to the sender's open digest, or create a digest. A digest whose delivery was already
-    attempted isn't changed.
+    """Add a message to the sender's open digest, or create a digest. A digest is no longer changed once
+    its delivery has been attempted.
     """
     gathering = WebhookMessage.objects.filter(
         endpoint=one.endpoint,

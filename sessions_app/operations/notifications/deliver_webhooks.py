@@ -29,15 +29,15 @@ JITTER = 0.2
 DEAD_AFTER = dt.timedelta(days=3)
 # Backoff after a failure, so that a long queue overloads neither this endpoint nor the others.
 FIRST_REST, LONGEST_REST = dt.timedelta(seconds=5), dt.timedelta(minutes=5)
-# Seconds that one batch may take, so that other endpoints don't wait long. If its process dies, another
-# process takes over after CLAIM.
+# The time limit for one batch, in seconds, so that other endpoints don't wait long. If the process
+# dies, another process takes over after CLAIM.
 TURN = 20.0
 CLAIM = dt.timedelta(minutes=2)
 WATCHER = Actor.system("webhooks")
 
 
 def deliver_webhooks(*, endpoint_id: int, now: Callable[[], dt.datetime]) -> int:
-    """Send an endpoint's due messages one by one, until the receiver does not accept one. Return the number
+    """Send an endpoint's due messages one by one, and stop when the receiver rejects one. Return the number
     of accepted messages.
 
     Only one process does this at a time. No transaction is open while waiting for a receiver. Each message is
@@ -154,7 +154,7 @@ def _not_taken(message: WebhookMessage, error: NotTaken, now: dt.datetime) -> No
         endpoint.failing_since = endpoint.failing_since or now
         endpoint.rest_until = now + _rest(endpoint.failures, error)
         endpoint.save(update_fields=["failures", "failing_since", "rest_until"])
-        # No message was accepted between the first and the last attempt at this one.
+        # No message was accepted between the first and the last attempt to send this one.
         dead = over and endpoint.failures >= message.attempts
         if endpoint.paused_at is None and (error.gone or dead or now - endpoint.failing_since >= DEAD_AFTER):
             why = error.message if error.gone else f"Deliveries failed for days. Last error: {error.message}"

@@ -36,8 +36,8 @@ log = structlog.get_logger(__name__)
 
 WATCHER = Actor.system("escalation")
 BATCH = 200
-# If an escalation fails, for example because its entry can't be recorded, it is retried after this long. The
-# other escalations are not delayed.
+# If an escalation fails, for example because its entry can't be recorded, it is retried after this long.
+# Other escalations are not delayed.
 PUT_OFF = dt.timedelta(seconds=30)
 
 
@@ -115,7 +115,7 @@ def _tell(waiting: _Waiting, step: Step, row: Escalation, now: dt.datetime) -> N
             **({"run": row.run_id} if row.run_id else {}),
         },
     )
-    body = f"No answer for {say_duration(max(60, waited // 60 * 60))}."
+    body = f"No response for {say_duration(max(60, waited // 60 * 60))}."
     if isinstance(waiting.of, Grant):
         notify(
             people=people,

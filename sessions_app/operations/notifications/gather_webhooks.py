@@ -1,6 +1,6 @@
 """Queue record entries for the endpoints that subscribe to them.
 
-The record is read from the last position. An entry is written in the transaction of the action, and entries
+The record is read from the last position. Each entry is written in the transaction of its action, and entries
 are in commit order. So no event is missed, no event is sent for an action that didn't happen, and no action
 waits for webhooks.
 """
@@ -172,8 +172,8 @@ class _Things:
         return found.policy if found else None
 
     def sender_of(self, entry: AuditEntry) -> tuple[Identity | None, bool]:
-        """Return the person whose entry asks approvers to decide, if the entry does, and whether it is
-        urgent.
+        """If an entry asks approvers to decide, return the person who waits for them, and whether the
+        item is urgent.
         """
         found = self._found.get(entry.object_ref)
         if found is None or entry.event not in _ASKING:

@@ -1,6 +1,7 @@
 """Notify people: each gets a notification in the app, and an email that the worker sends.
 
-Webhooks follow the record instead (``gather_webhooks``), which also contains actions without notifications.
+Webhook messages are created from the record instead (``gather_webhooks``), which also contains actions
+without notifications.
 """
 
 from __future__ import annotations
@@ -33,12 +34,13 @@ def notify(
     of: AccessRequest | CommandRun | Grant | None = None,
     also_to: str = "",
 ) -> None:
-    """Write one notification for each person. The row is also the mail queue. For a machine, its owner is
-    notified.
+    """Write one notification for each person.
 
-    ``asks`` is what the person should do, and ``of`` the object concerned. The page shows the notification as
-    settled after the action was taken, or after the object has expired or ended. ``also_to`` is the person's
-    previous email address.
+    The row is also the mail queue. For a machine, its owner is notified.
+
+    ``asks`` is the action that the person should take, and ``of`` the object concerned. The page shows the
+    notification as settled after the action was taken, or after the object has expired or ended. ``also_to``
+    is the person's previous email address.
     """
     about = {} if of is None else {_NAMES[type(of)]: of}
     wanted = {told.pk: told.time_zone for told in (person.owner or person for person in people)}
@@ -65,7 +67,9 @@ def said(words: Words, time_zone: str) -> str:
 
 
 def notified_first(people: Collection[Identity], document: PolicyDocument) -> Collection[Identity]:
-    """Return the deciders whom the policy notifies first; all deciders if none of them is among those."""
+    """Return the deciders whom the policy notifies first; all deciders if the policy notifies none of them
+    first.
+    """
     if document.notify is None or not document.notify.first:
         return people
     first = set(people_in(document.notify.first, but=()).values_list("person", flat=True))

@@ -1,4 +1,4 @@
-"""Notify approvers of items that wait for them, and limit the mail caused by one person."""
+"""Notify approvers of items that wait for them, and limit the mail that one person causes."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from broker.kernel.postgresql.rows import Rows
 from sessions_app.models import AccessRequest, Asks, CommandRun, Notice
 from sessions_app.operations.notifications.notify import Words, said
 
-# Within this time, news about the same request, or more held commands of the same grant, update the existing
-# notification.
+# Within this time, news about the same request, or further held commands of the same grant, update the
+# existing notification.
 A_WHILE = dt.timedelta(minutes=10)
-# After this many notifications about one person within the period, an approver gets the others as a digest.
+# After this many notifications about one person within the period, an approver gets further items as a
+# digest.
 MOST, PERIOD = 3, dt.timedelta(hours=1)
 # How long a digest collects items before it is mailed. Incidents and break-glass access have their own
 # digest, which is mailed sooner.

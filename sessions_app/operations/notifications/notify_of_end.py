@@ -54,7 +54,7 @@ def notify_of_end(*, grant: Grant, now: dt.datetime) -> None:
 def _what_to_read(grant: Grant) -> str:
     if observed_under(grant) == Observed.NOTHING:
         return (
-            "Activity is not observed here. Ask the holder and check the target, then describe what you"
-            " found."
+            "Stint can't observe activity on this kind of cluster. Ask the holder and check the target,"
+            " then describe what you found."
         )
-    return "Review what was run, then describe what you found."
+    return "Review the commands that were run, then describe what you found."

@@ -16,7 +16,7 @@ from sessions_app.queries.requests.deciders import deciders_in
 
 
 def notify_of_hold(*, run: CommandRun, now: dt.datetime) -> bool:
-    """Notify everyone who can allow the command. Return whether there is anyone.
+    """Notify everyone who can allow the command. Return whether anyone can.
 
     While the same command is waiting, another attempt notifies no one.
     """

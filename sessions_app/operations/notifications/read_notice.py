@@ -10,8 +10,9 @@ from sessions_app.models import Notice
 
 
 def read_notice(*, notice_id: int, actor: Identity, now: dt.datetime) -> Notice:
-    """Mark one of the actor's notifications as read. Marking it again keeps the first time. Raises
-    NotFound.
+    """Mark one of the actor's notifications as read.
+
+    If it is already marked, the time of the first reading is kept. Raises NotFound.
     """
     notice = Notice.objects.visible_to(actor).filter(pk=notice_id).first()
     if notice is None:

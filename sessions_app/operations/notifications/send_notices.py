@@ -28,14 +28,14 @@ log = structlog.get_logger(__name__)
 MAILER = Actor.system("mail")
 # After attempts for about a day, the notification is shown only in the app.
 MOST_ATTEMPTS = 12
-# A small batch, so that notices claimed by a process that died are soon retried.
+# Small, so that only a few notifications wait if the process that claimed them dies.
 BATCH = 10
 # Longer than the mail server's timeouts. After this, another process takes over from a process that died.
 CLAIM = dt.timedelta(minutes=5)
 FIRST_WAIT = dt.timedelta(minutes=1)
 # The email backend that the settings choose if there is no mail server.
 _NO_SERVER = "django.core.mail.backends.dummy.EmailBackend"
-# Within this time, administrators are notified only once that a person can't be reached by email.
+# Within this time, administrators are notified only once about a person who can't be reached by email.
 TOLD_AGAIN = dt.timedelta(days=1)
 
 
@@ -43,9 +43,9 @@ def send_notices(*, now: Callable[[], dt.datetime]) -> int:
     """Mail due notifications in small batches, longest waiting first, until none is left or the server can't
     be reached. Return the number of mails sent.
 
-    Without an email address or a mail server, a notification is only in the app. Stint stops mailing it if
-    the server refuses permanently, if the address is invalid, or after a dozen failures, and then notifies
-    administrators. A digest isn't mailed if none of its items still waits.
+    Without an email address or a mail server, a notification is shown only in the app. Stint stops mailing
+    a notification if the server refuses it permanently, if the address is invalid, or after a dozen
+    failures, and then notifies administrators. A digest isn't mailed if none of its items still waits.
 
     Any number of processes can run this at the same time: each claims its own notifications. No transaction
     is open while waiting for the server.
@@ -72,7 +72,7 @@ SELECT 1 FROM sessions_app_notice
 
 
 def mail_is_due(*, now: dt.datetime) -> bool:
-    """Whether a notice is due to be mailed now."""
+    """Whether a notification is due to be mailed."""
     return bool(ask(_IS_DUE, now))
 
 
@@ -94,14 +94,14 @@ def _claim(now: dt.datetime) -> list[Notice]:
 
 
 def _give_back(batch: Sequence[Notice]) -> None:
-    """Release the claims on notifications that were not tried."""
+    """Release the claims on notifications that were not attempted."""
     for notice in batch:
         _tried(notice).update(next_attempt_at=notice.next_attempt_at)
 
 
 def _mail(notice: Notice, email: Email, now: Callable[[], dt.datetime]) -> int:
-    """Try to mail one notification, and return the number of mails sent. Raises NotReached if trying the
-    others would be pointless now.
+    """Try to mail one notification, and return the number of mails sent. Raises NotReached if the server
+    can't be reached, so that other mails would also fail.
     """
     if notice.asks == Asks.DIGEST and not digest_waits(notice, now()):
         # The items were decided, or the reader has seen the notification in the app.
@@ -132,8 +132,8 @@ RETURNING n.id, coalesce((SELECT ref FROM sessions_app_grant WHERE id = n.grant_
 
 
 def _drop(now: dt.datetime) -> None:
-    """Keep the due notices in the app only. They aren't mailed later either, when a mail server is
-    configured.
+    """Show the due notifications only in the app. They are not mailed later either, even if a mail
+    server is then configured.
     """
     for pk, about in sorted(ask(_DROP, now)):
         log.info("mail.dropped", notice=pk, about=about, why="STINT_SMTP_HOST is not set")
@@ -145,7 +145,7 @@ def _send(notice: Notice, email: Email) -> None:
             email.send(_message(notice, to))
     except NotSent:
         raise
-    except Exception as error:  # an unexpected error in one mail must not delay the others
+    except Exception as error:  # an unexpected error with one mail must not delay the others
         log.exception("mail.failed", notice=notice.pk)
         raise NotSent(f"Mail could not be sent: {type(error).__name__}: {error}", permanent=False) from error
 
@@ -162,7 +162,7 @@ def _begin(notice: Notice, now: dt.datetime) -> bool:
 
 
 def _tried(notice: Notice) -> QuerySet[Notice]:
-    """Return the notification only if no other process has tried it since."""
+    """Return the notification if no other process has tried to mail it since; otherwise None."""
     return Notice.objects.to_mail().filter(pk=notice.pk, attempts=notice.attempts)
 
 

@@ -19,7 +19,10 @@ from sessions_app.policy.webhooks import TEST_EVENT, Subject, message
 
 
 def try_webhook(*, endpoint_id: int, actor: Identity, now: dt.datetime) -> WebhookMessage:
-    """Queue a test message, which is about no event, for an endpoint that the actor owns. Raises NotFound."""
+    """Queue a test message, which does not report an event, for an endpoint that the actor owns.
+
+    Raises NotFound.
+    """
     with transaction.atomic():
         endpoint = lock_endpoint(endpoint_id, actor)
         about = Subject(

@@ -11,14 +11,16 @@ from broker.audit.events import Event
 from sessions_app.models import Asks, Grant, GrantState
 from sessions_app.operations.notifications.notify import notify
 
-# How long before the end, for grants that last at least ``LONG``. Shorter grants need no warning.
+# How long before the end holders are notified, if the grant lasts at least ``LONG``. Shorter grants need no
+# notification.
 SOON, LONG = dt.timedelta(minutes=15), dt.timedelta(minutes=45)
 BATCH = 200
 
 
 def warn_holders(*, now: dt.datetime) -> int:
-    """Notify the holders of grants that end within 15 minutes, once each, and return the number. Run this
-    every few seconds.
+    """Notify the holders of grants that end within 15 minutes, once for each grant, and return the number.
+
+    Run this every few seconds.
 
     After an extension, holders are notified again before the new end.
     """

@@ -56,10 +56,10 @@ def keep_previous(endpoint: WebhookEndpoint) -> None:
 
 
 def read_secret(given: Any, before: WebhookEndpoint | None, *, on_server: bool) -> str | None:
-    """Return the new signing secret of a document; None to keep the stored one.
+    """Return the new signing secret for an endpoint's document; None to keep the stored one.
 
-    A missing secret, or ``(stored)``, keeps the stored one; a new endpoint gets a generated one. Raises
-    DocumentError.
+    If the secret is missing or ``(stored)``, the stored secret is kept; a new endpoint gets a generated
+    secret. Raises DocumentError.
     """
     if given is None or given == STORED:
         return None if before is not None and before.sealed_secret else new_secret()

@@ -34,8 +34,8 @@ class NothingWasRestored(Conflict):
 
 
 class NothingIsKept(Conflict):
-    """The record contradicts the checkpoints, but this process has no access to the checkpoints that show it.
-    Run the command where they are stored.
+    """The record contradicts the checkpoints, but this process can't read the checkpoints that prove this.
+    Run the command where the checkpoints are stored.
     """
 
     code = "nothing_is_kept"
@@ -43,7 +43,8 @@ class NothingIsKept(Conflict):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restored:
-    """The outcome of accepting a restore: what was lost, as far as checkpoints show, and what was ended.
+    """The outcome of accepting a restore: the lost entries, as far as checkpoints show, and the grants and
+    sessions that ended.
 
     ``kept`` is the last checkpoint that was signed before the restore, and ``kept_at`` its time. ``agreed``
     and ``agreed_at`` are the size and time of the last checkpoint that also matches this record; 0 and None
@@ -69,11 +70,11 @@ class Restored:
 
 
 def accept_restore(*, reason: str, now: dt.datetime) -> Restored:
-    """End every grant and every session, record what was lost, archive the earlier checkpoints, and sign this
+    """End every grant and every session, record the loss, archive the earlier checkpoints, and sign this
     record.
 
     Access that was revoked, disabled or removed since the backup is back in its earlier state. Grants end
-    because it is unknown which of them had already ended. Everything else must be reviewed by a person.
+    because it is unknown which of them had already ended. A person must review everything else.
     Raises InvalidInput, NothingWasRestored, NothingIsKept, and the errors of ``make_checkpoint``.
     """
     reason = checked_text(reason, field="reason")
@@ -126,7 +127,7 @@ def _compare(now: dt.datetime) -> dict[str, Any]:
     if not notes:
         raise NothingIsKept(
             "The checkpoints file contains no checkpoint.",
-            hint="Run this where the worker keeps its checkpoints, or set STINT_CHECKPOINTS_FILE.",
+            hint="Run this command where the worker keeps its checkpoints, or set STINT_CHECKPOINTS_FILE.",
         )
     mine = {(one.size, bytes(one.root)) for one in AuditCheckpoint.objects.filter(log=MAIN_LOG).defer("note")}
     said = [(read(note), signed_at(note)) for note in notes]

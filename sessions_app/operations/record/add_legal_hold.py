@@ -1,4 +1,4 @@
-"""Put something under legal hold."""
+"""Put a grant, a request, an identity's data or a period under legal hold."""
 
 from __future__ import annotations
 
@@ -69,8 +69,8 @@ def add_legal_hold(
 
 
 def _known(ref: str) -> str:
-    """Return the reference of the grant that the given reference leads to, or the reference itself for a
-    request without a grant.
+    """Return the reference of a grant, given its own or its request's reference. For a request without a
+    grant, return the request's reference.
     """
     ref = spelled(ref.strip())
     request = AccessRequest.objects.filter(number=request_number(ref)).select_related("extends").first()

@@ -29,9 +29,9 @@ def reconcile_recordings(*, folder: Path, now: dt.datetime) -> int:
     """Check every recording in ``folder``. Return how many were recovered or removed.
 
     A file of an unknown run, for example after a backup was restored, is removed once it is older than the
-    retention time of recordings. Before that, a record entry with its digest is appended. If the file of a
-    purged recording reappears, it is removed immediately. Files that are not named like recordings are
-    ignored. Does nothing if the folder does not exist.
+    retention time of recordings. Before the removal, an entry with the file's digest is appended to the
+    record. If the file of a purged recording reappears, it is removed immediately. Files that are not named
+    like recordings are ignored. Does nothing if the folder does not exist.
     """
     if not folder.is_dir():
         return 0
@@ -73,8 +73,8 @@ def _remove_orphan(path: str, file: Path, now: dt.datetime) -> bool:
 
 @transaction.atomic
 def _record_purge(path: str, file: Path, now: dt.datetime) -> None:
-    """Record that a file is about to be removed, unless a process that died before the removal already
-    recorded this.
+    """Record that a file is about to be removed, unless a process that then died has already recorded
+    the removal.
     """
     said = AuditEntry.objects.filter(
         object_ref=path, object_type="recording", event=Event.RECORDING_PURGED.value

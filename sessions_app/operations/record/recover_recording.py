@@ -1,6 +1,6 @@
 """Recover the recording of a run whose gateway never reported it.
 
-The file itself contains everything needed.
+The file itself contains all necessary data.
 """
 
 from __future__ import annotations
@@ -69,8 +69,8 @@ def _is_open(file: Path) -> bool:
 def take_recording(
     *, run: CommandRun, path: str, digest: str, file_bytes: int, output_bytes: int, now: dt.datetime
 ) -> None:
-    """Add a recording to a run that ended without one, in the caller's transaction. From then on, the
-    recording counts toward limits.
+    """Add a recording to a run that ended without one, in the caller's transaction. The recording
+    then counts toward limits.
     """
     run.recording, run.recording_digest = path, digest
     run.recording_bytes, run.output_bytes = file_bytes, output_bytes
@@ -95,7 +95,7 @@ def take_recording(
 def _printed(file: io.BufferedReader) -> int:
     """Return how many bytes the command printed.
 
-    The recording adds carriage returns before newlines, which don't count.
+    Carriage returns that the recording adds before newlines don't count.
     """
     size = 0
     start: int | None = 0

@@ -64,7 +64,9 @@ def remove_archived(
 
 
 def _compare(until: int, store: ObjectStore | None) -> None:
-    """Compare the archives in the store with the record, as far as the texts are still in the database."""
+    """Compare the archives in the store with those entries of the record whose texts are still in the
+    database.
+    """
     archives = AuditArchive.objects.filter(log=MAIN_LOG, until__lte=until, until__gt=last_removed())
     for archive in archives.exclude(object="").order_by("until"):
         if store is None:

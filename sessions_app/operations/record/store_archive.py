@@ -1,4 +1,4 @@
-"""Write the part of the record that is signed but not archived yet to an archive."""
+"""Write the entries that are signed but not yet archived to an archive."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def archive_is_due(*, now: dt.datetime) -> bool:
 def store_archive(
     *, into: ObjectStore | BinaryIO, before: dt.datetime | None = None, now: dt.datetime
 ) -> AuditArchive | None:
-    """Archive all entries after the last archive, up to the last checkpoint or the last one signed earlier
-    than ``before``. Return the archive, or None if there are no such entries.
+    """Archive all entries after the last archive, up to the last checkpoint, or up to the last checkpoint
+    signed earlier than ``before``. Return the archive, or None if there are no such entries.
 
     In a store, the object's name is the SHA-256 of its content. A file must be open for reading and writing.
     An archive is recorded in the transaction that adds its row. Raises OSError, and the database's errors.

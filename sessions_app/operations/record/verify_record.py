@@ -35,8 +35,8 @@ def verify_record(*, actor: Identity, now: dt.datetime) -> Verdict | None:
 
     The worker then verifies the whole record, a part at a time.
 
-    Both compare the record with the last signed checkpoint. Return None if there is no verification to
-    continue from, or too much to read while the caller waits; then only the worker verifies. Raises
+    Both compare the record with the last signed checkpoint. Return None if there is no earlier verification,
+    or too much to read while the caller waits. In that case, only the worker verifies the record. Raises
     NotForYou, CheckpointsUnreadable.
     """
     if not actor.is_superuser:

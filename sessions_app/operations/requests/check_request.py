@@ -169,7 +169,7 @@ def _readable(policies: list[AccessPolicy]) -> list[tuple[AccessPolicy, PolicyDo
 
 
 def _check_form(ask: NewRequest, now: dt.datetime) -> None:
-    """Reject values that no rule could evaluate. These limits far exceed what any policy allows."""
+    """Reject values that no rule could evaluate. These limits are far above those of any policy."""
     checked_text(ask.reason, field="reason")
     checked_text(ask.ticket, field="ticket", longest=MAX_TICKET)
     if ask.kind not in RequestKind.values:
@@ -193,10 +193,12 @@ def _check_form(ask: NewRequest, now: dt.datetime) -> None:
 
 
 def _bound(version: CommandSetVersion, ask: NewRequest, workflow: Workflow | None) -> dict[str, str]:
-    """Return the parameters, including those that the command set takes from the workflow. Given values of
-    these must match the workflow's.
+    """Return the parameters, including those that the command set takes from the workflow.
 
-    Raises InvalidInput if no workflow is named, if it lacks the fact, or if another value was given.
+    If the request gives values for these, they must match the workflow's.
+
+    Raises InvalidInput if no workflow is named, if the workflow lacks the fact, or if the given value
+    differs.
     """
     taken = {
         name: (fact, workflow.fact(fact) if workflow else "")
@@ -223,7 +225,7 @@ def _bound(version: CommandSetVersion, ask: NewRequest, workflow: Workflow | Non
                 (
                     f"{name} comes from {workflow.ref}, where it is {value}."
                     if fact not in ("id", "ref")
-                    else f"{name} comes from the workflow, which is {value}."
+                    else f"{name} comes from the workflow, where it is {value}."
                 ),
                 hint=f"Use {value}, or name the workflow that has this value.",
                 fields={f"parameters.{name}": [f"Must be {value}."]},
@@ -286,7 +288,9 @@ def _preview(draft: AccessRequest, case: Case, targets: list[Target], now: dt.da
 def _lapses_at(
     draft: AccessRequest, document: PolicyDocument, ends_at: dt.datetime, now: dt.datetime
 ) -> dt.datetime:
-    """Return when the request expires: no later than the end of the requested time or of the workflow."""
+    """Return when the request expires, which is no later than the end of the requested time or of the
+    workflow.
+    """
     limits = [now + dt.timedelta(seconds=document.decision_time)]
     if draft.starts_at:
         limits.append(ends_at)

@@ -124,7 +124,7 @@ def decide_request(
         resolution = _counted(approval)
         approved = resolution.standing is Standing.APPROVED
         case = _judged(request, targets, extent, now) if approved else None
-        # All checks were made above. The rest writes the outcome.
+        # All checks are done. The following code writes the outcome.
         if given is not None:
             given.voided_at = now
             given.save(update_fields=["voided_at"])
@@ -139,7 +139,7 @@ def _bound_to(
     """Return the ids of a request's workflow and of the grant that it extends. Neither can change.
 
     Before an extension is approved, its workflow is read from the source, because an extension takes effect
-    with the verdict. Other requests take effect at their start, when the workflow is read again.
+    with the verdict. For other requests, the workflow is read again at the start.
     """
     bound = ask("SELECT workflow_id, extends_id FROM sessions_app_accessrequest WHERE id = %s", request_id)
     workflow, extends = next(iter(bound), (None, None))
@@ -179,7 +179,7 @@ def lock_request(
 
 
 def given_by(request: AccessRequest, approver: Identity) -> Approval | None:
-    """Return this account's verdict that currently counts, if there is one. Uses prefetched verdicts."""
+    """Return this account's currently counted verdict, if there is one. Uses prefetched verdicts."""
     standing = (one for one in request.approvals.all() if one.voided_at is None)
     return next((one for one in standing if one.approver_id == approver.pk), None)
 
@@ -187,7 +187,7 @@ def given_by(request: AccessRequest, approver: Identity) -> Approval | None:
 def _is_repeated(
     request: AccessRequest, given: Approval, verdict: str, digest: str, narrowing: dict[str, Any]
 ) -> bool:
-    """Whether this verdict is already recorded, for example after a double click or a second submission.
+    """Whether this verdict is already recorded, for example because of a double click or a second submission.
 
     A different verdict replaces the earlier one, or raises AlreadyDecided. An approval can become a denial
     until the request is settled, but its reduction can't change, because others may rely on it.
@@ -241,7 +241,7 @@ def _check_left(request: AccessRequest, verdict: str, left: str) -> None:
 
 
 def _checked(request: AccessRequest, verdict: str, comment: str, narrowing: dict[str, Any]) -> Extent:
-    """Return the scope that is left of the request after this verdict."""
+    """Return the scope of the request that remains after this verdict."""
     if verdict not in Verdict.values:
         raise InvalidInput("A verdict is `approve` or `deny`.", fields={"verdict": ["Unknown verdict."]})
     if verdict == Verdict.DENY:
@@ -284,7 +284,7 @@ def _counted(approval: Approval) -> Resolution:
 
 
 def _judged(request: AccessRequest, targets: list[Target], extent: Extent, now: dt.datetime) -> Case:
-    """Return the case of an approved request, evaluated again because its facts may have changed.
+    """Return the case of an approved request, after another evaluation, because its facts may have changed.
 
     Raises RequestRefused, MayNotExtend.
     """

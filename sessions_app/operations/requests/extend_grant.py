@@ -33,7 +33,7 @@ from sessions_app.queries.requests.to_decide import facts_to_decide, subject_of
 
 
 class MayNotExtend(Forbidden):
-    """The policy does not allow the extension. The message says which limit applies."""
+    """The policy does not allow the extension. The message states the limit."""
 
     code = "may_not_extend"
 
@@ -41,11 +41,12 @@ class MayNotExtend(Forbidden):
 def extend_grant(
     *, grant_id: int, requester: Identity, seconds: int, reason: str = "", now: dt.datetime
 ) -> AccessRequest:
-    """Request a later end for one of the requester's active grants. If the policy needs no approval, extend
-    the grant immediately.
+    """Request a later end for one of the requester's active grants.
 
-    Sessions continue meanwhile. Raises NotFound (not the requester's grant), GrantIsOver, MayNotExtend,
-    InvalidInput, TooManyOpenRequests.
+    If the policy needs no approval, extend the grant immediately.
+
+    Sessions continue during the request. Raises NotFound (not the requester's grant), GrantIsOver,
+    MayNotExtend, InvalidInput, TooManyOpenRequests.
     """
     reason = checked_text(reason, field="reason")
     read_workflow_of(Grant.objects.filter(holder=requester, pk=grant_id), now)
@@ -94,7 +95,7 @@ def extend_grant(
 def read_workflow_of(grants: QuerySet[Grant], now: dt.datetime) -> None:
     """Read the workflows of grants that are about to be extended from their sources.
 
-    Later checks end grants that are no longer justified.
+    Later checks end grants whose basis is gone.
 
     Raises MayNotExtend if the source does not report a workflow's status.
     """
@@ -103,7 +104,7 @@ def read_workflow_of(grants: QuerySet[Grant], now: dt.datetime) -> None:
         try:
             read_workflow(ref=ref, now=now)
         except (SourceUnreadable, UnknownWorkflow) as error:
-            raise MayNotExtend(error.message, hint="Try again when the workflow source answers.") from error
+            raise MayNotExtend(error.message, hint="Try again when the workflow source responds.") from error
 
 
 def check_extension(

@@ -14,7 +14,7 @@ from broker.kernel.postgresql.rows import ask
 from sessions_app.models import AccessRequest
 
 _NAMED = 3
-# The pending requests of all accounts and machines of a person that are urgent, or that are not.
+# The pending requests of all accounts and machines of a person: either the urgent ones or all others.
 _OPEN = """
 SELECT request.id FROM sessions_app_accessrequest request
   JOIN accounts_identity requester ON requester.id = request.requester_id

@@ -177,8 +177,8 @@ def _save(actor: Actor, ask: NewRequest, preview: Preview, now: dt.datetime) -> 
 
 
 def _doing_fact(preview: Preview) -> dict[str, str]:
-    """Return, for the record, whether the workflow was the requester's own, because the decision relied on
-    this.
+    """Return, for the record, whether the workflow was the requester's own, because the decision depended
+    on this.
     """
     if preview.workflow is None:
         return {}

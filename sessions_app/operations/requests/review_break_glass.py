@@ -26,7 +26,7 @@ class StillInUse(Conflict):
 def review_break_glass(*, grant_id: int, reviewer: Identity, note: str, now: dt.datetime) -> Grant:
     """Record a review of break-glass access.
 
-    The reviewer is an administrator or a person who could have approved the access, but not its holder.
+    The reviewer is an administrator or a person who could have approved the access, but never the holder.
 
     Access that has not ended can't be reviewed, because it may still be used. Raises NotFound, MayNotDecide,
     StillInUse, AlreadyDecided, InvalidInput (no note).

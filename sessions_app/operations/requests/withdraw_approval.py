@@ -31,7 +31,7 @@ def withdraw_approval(*, request_id: int, approver: Identity, now: dt.datetime) 
     A pending request is then in the same state as if the approval had never been given. If the request was
     already approved for a later start, its grant ends before it starts. Raises NotFound, TooLateToWithdraw.
     """
-    # The database rejects changes to either.
+    # The database rejects any change to either of these.
     bound = AccessRequest.objects.filter(pk=request_id).values_list("workflow_id", "extends_id").first()
     with transaction.atomic():
         request = lock_request(request_id, approver, *(bound or (None, None)))

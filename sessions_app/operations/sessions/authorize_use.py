@@ -1,8 +1,8 @@
 """Decide whether a grant can be used here and now, and for what.
 
-Every entry point calls this, regardless of the kind of proof. The decision is one prepared statement over
-partial indexes, sent and read in libpq's own formats. The deadline is part of the statement, so access ends
-on time even if no worker runs. A listing, a session or an earlier answer never authorizes anything. The
+Every entry point calls this module, regardless of the kind of proof. The decision is one prepared statement
+over partial indexes, sent and read in libpq's own formats. The deadline is part of the statement, so access
+ends on time even if no worker runs. A list, a session or an earlier decision never authorizes anything. The
 statement runs for every command, call and request, so it must be fast.
 """
 
@@ -60,8 +60,8 @@ class AnyUse:
 
     @property
     def login(self) -> Mapping[str, Any]:
-        """Return what the lease stores about reaching the target, for kinds whose connector uses no key of
-        the grant.
+        """Return the data that the lease stores about reaching the target, for kinds whose connector uses
+        no key of the grant.
         """
         return {}
 
@@ -109,7 +109,7 @@ class Proof(Protocol[Used_co]):
         """Run the proof's statement, whose second column is the grant's reference."""
 
     def use(self, row: Row) -> Used_co | None:
-        """Return the use described by a row; None if the proof is not sufficient.
+        """Return the use described by a row; None if the proof is insufficient.
 
         Raises ValueError if the grant can't be read.
         """
@@ -121,9 +121,9 @@ def used_from(use: Used, client: str) -> Used:
 
 
 def authorize_use(*, by: Proof[Used]) -> list[Used]:
-    """Return what a proof currently authorizes, latest deadline first. An empty list allows nothing.
+    """Return the uses that a proof currently authorizes, latest deadline first. An empty list allows nothing.
 
-    A grant that can't be read is left out: it then allows nothing and doesn't hide others. Raises
+    A grant that can't be read is left out, so it allows nothing, but doesn't hide other grants. Raises
     RecordContradicted, and the database's errors.
     """
     asked = values_of(by)
@@ -152,7 +152,7 @@ def values_of(by: Proof[Used]) -> list[bytes | None] | None:
 
 
 def rows_in(answer: Answer) -> Iterator[Row]:
-    """Yield the rows of an answer."""
+    """Yield the rows of a query's result."""
     for at in range(answer.ntuples):
         yield tuple(answer.get_value(at, column) for column in range(answer.nfields))
 
@@ -169,8 +169,8 @@ COLUMNS = """
 
 
 def live(at: str = "") -> str:
-    """Return the SQL condition that a grant, and all grants it was delegated from, are usable now by their
-    active holders, while the record is not contradicted.
+    """Return the SQL condition that a grant, and all grants from which it was delegated, can be used now
+    by active holders, and that the record is not contradicted.
 
     ``at`` is a time as an SQL expression. The grant must be usable both at that time and when the statement
     runs.

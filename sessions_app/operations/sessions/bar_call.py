@@ -1,5 +1,5 @@
-"""Record a call that is not made because the tool changed, its server does not answer, or its client
-disconnected.
+"""Record a call that is not made because the tool changed, its server does not respond, or its
+client disconnected.
 """
 
 from __future__ import annotations

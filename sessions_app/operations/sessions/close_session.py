@@ -42,7 +42,7 @@ def close_session(*, session_id: int, reason: str, now: dt.datetime) -> bool:
             return False
         session.closed_at, session.close_reason = now, reason[:40]
         session.save(update_fields=["closed_at", "close_reason"])
-        # A command whose end was not reported ended with its connection.
+        # If the end of a command was not reported, the command ended with its connection.
         cut = cut_unfinished(of=session, reason=reason, now=now)
         hurried = _hurry_end(session.grant, now)
         for run in cut:

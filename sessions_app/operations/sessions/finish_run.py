@@ -30,7 +30,7 @@ _WRITTEN = (
     "reason",
     "charges",
 )
-# The greatest value that the column holds. SSH sends an exit status as four unsigned bytes.
+# The maximum of the column. SSH sends an exit status as four unsigned bytes.
 _GREATEST_STATUS = 2**31 - 1
 
 
@@ -102,7 +102,7 @@ def finish_run(
 
 
 def _is_late(run: CommandRun, digest: str) -> bool:
-    """Whether a gateway that was considered lost reports its recording late.
+    """Whether a gateway that was considered lost reports a recording late.
 
     A recording that was recovered in the meantime may be shorter.
     """

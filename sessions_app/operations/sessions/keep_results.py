@@ -1,4 +1,4 @@
-"""Store what a call returned, for later calls of the same grant."""
+"""Store values that a call returned, for later calls of the same grant."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sessions_app.queries.grants.earlier_results import RESULTS_LAST, digests_of
 def keep_results(
     *, use: CallUse, run_id: int, tool: str, result: Mapping[str, Any], now: dt.datetime
 ) -> None:
-    """Store digests of the values that a result has in the fields that arguments can come from.
+    """Store digests of a result's values, for the fields from which arguments of later calls can come.
 
     This must be done before the holder gets the result. A grant has at most MAX_VALUES digests, each for at
     most RESULTS_LAST; those of the oldest calls are dropped first. A grant that is ending keeps none.

@@ -1,5 +1,5 @@
-"""Count the refused commands of a grant and its tree of delegations. If there are too many, suspend or end
-the grant.
+"""Count the refused commands of a grant and its tree of delegations, and suspend or end the grant if there
+are too many.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from sessions_app.queries.requests.deciders import deciders_in
 
 WATCHER = Actor.system("deviations")
 SHOWN = 10
-# Characters per line. All lines must fit in one entry and in an email. The runs have the full lines.
+# Characters per line, so that all lines fit in one entry and in an email. The runs contain the full lines.
 SHOWN_LENGTH = 200
 
 
@@ -39,8 +39,8 @@ SELECT id FROM sessions_app_grant
 def lock_watched(*, grant_id: int) -> None:
     """Lock all grants in the tree of delegations that a grant belongs to.
 
-    Call this before any other lock, and before the refusal is recorded. Ending a grant locks the grant, then
-    those delegated from it, then the record. With another lock order here, the two could deadlock.
+    Call this before any other lock, and before the refusal is recorded. The end of a grant locks the grant,
+    then those delegated from it, then the record. A different lock order here could cause a deadlock.
     """
     with connection.cursor() as cursor:
         cursor.execute(_LOCK, [grant_id, grant_id])

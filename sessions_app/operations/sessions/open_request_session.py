@@ -15,12 +15,12 @@ from sessions_app.operations.sessions.open_session import lock_live
 from sessions_app.operations.sessions.proofs.proxy import RequestUse
 from sessions_app.queries.requests.facts import login_of, target_facts
 
-# Requests hold no connection, so there is nothing to cut if the process that answers them dies.
+# Requests hold no connection, so nothing has to be cut if the process that answers them dies.
 NODE = "http"
 
 
 def open_request_session(*, use: RequestUse, client_address: str, now: dt.datetime) -> int:
-    """Record that a token is used, and that its target must be queried at the end of the grant. Return the
+    """Record that a token is used, and that its target must be checked at the end of the grant. Return the
     session's id.
 
     Each pair of token and target has one session: a second call returns the same id. The session counts as

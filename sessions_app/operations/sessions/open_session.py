@@ -58,12 +58,12 @@ _ENDS = "SELECT 1 FROM sessions_app_endintent WHERE grant_id = %s LIMIT 1"
 def lock_live(use: AnyUse, now: dt.datetime) -> Grant:
     """Lock the grant and the token in use, so that they can't end before the surrounding transaction does.
 
-    A use is then either registered before the end, which cuts it, or sees the end and does not begin. Raises
-    GrantIsOver, GrantIsHeld, TokenIsOver, RecordContradicted.
+    So a use is either registered before the end, which then cuts it, or sees the end and does not begin.
+    Raises GrantIsOver, GrantIsHeld, TokenIsOver, RecordContradicted.
     """
     check_stands()
     grant = _LOCKED.first(use.grant_id)
-    # The grant may have ended while this waited for the lock.
+    # The grant may have ended during the wait for the lock.
     if grant is None or not _is_live(grant, now) or ask(_ENDS, grant.pk):
         raise GrantIsOver(f"{use.grant_ref} has ended.", hint="Request new access.")
     if grant.held_at is not None or not _is_usable_above(grant, now):
@@ -108,7 +108,8 @@ def lock_open(use: AnyUse, session_id: int) -> None:
     ends.
 
     Raises SessionIsOver. The end of a grant waits only for open sessions, so nothing may begin in a closed
-    session. A session is closed by its gateway, or on behalf of a gateway that was unresponsive for too long.
+    session. A session is closed by its gateway, or on behalf of a gateway that has not responded for too
+    long.
     """
     mine = Session.objects.filter(
         pk=session_id, grant=use.grant_id, target=use.target.id, closed_at__isnull=True

@@ -89,7 +89,7 @@ def order_command(
     if refused and isinstance(decision, Refused):
         raise LineRefused(
             f"Not allowed: {explain(decision)}",
-            hint="Nothing was sent to the target. The attempt is in the log.",
+            hint="Nothing was sent to the target. The attempt was recorded.",
             fields={decision.value: [f"{decision.reason}."]} if decision.value else None,
         )
     return order
@@ -124,12 +124,12 @@ def _line(use: AnyUse, forms: Forms, index: int, values: Mapping[str, str]) -> s
         odd = [name for name, value in values.items() if re.search("[\r\n\0]", value)]
         raise InvalidInput(
             "A value contains a line break or a NUL character.",
-            hint="Type it again.",
+            hint="Type the value again.",
             fields={name: ["Contains a line break or a NUL character."] for name in odd},
         ) from error
     if line is None:
         raise InvalidInput(
-            "A value is missing, or the command is not in the grant.",
+            "A value is missing, or the grant does not have this command.",
             hint="Fill in every field.",
             fields={name: ["Required."] for name, value in values.items() if not value},
         )
@@ -149,7 +149,7 @@ def _check_length(line: str, values: Mapping[str, str]) -> None:
 def _make_room(grant_id: int, now: dt.datetime) -> None:
     """Raise TooManyOrders if no more commands can be ordered now.
 
-    Locks the grant's orders until the end of the transaction.
+    Orders of the grant are locked until the end of the transaction.
     """
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('stint_order', %s))", [grant_id])

@@ -24,10 +24,10 @@ from sessions_app.queries.record.recording_files import QUIET, kept_bytes, recor
 
 # The maximum number of files per round and policy, and per record entry.
 BATCH = 500
-# Administrators are notified again after this long.
+# The time after which administrators are notified again.
 AGAIN = dt.timedelta(days=1)
-# For this long after a run was cut, this module looks for its recording. `reconcile_recordings` finds later
-# ones.
+# For this long after a run was cut, this module looks for its recording. Later recordings are found by
+# `reconcile_recordings`.
 LATELY = dt.timedelta(days=1)
 # How long the result of a statement that was started on a page is kept, whatever the policy says.
 RESULTS_KEPT = dt.timedelta(days=1)

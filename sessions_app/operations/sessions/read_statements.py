@@ -1,4 +1,4 @@
-"""Read the statements that a grant's holder ran on a database back from the server, if the cluster's
+"""Read, from a database server, the statements that a grant's holder ran there, if the cluster's
 administrator allows this.
 """
 
@@ -34,7 +34,7 @@ LONGEST = 4000
 
 
 def leases_to_read(*, now: dt.datetime) -> list[int]:
-    """Return the leases under which a holder can run statements, or could until a moment ago."""
+    """Return the leases under which a holder can run statements now, or could until a moment ago."""
     live = Q(grant__state__in=[GrantState.ACTIVE, GrantState.REVOKING])
     lately = Q(grant__state=GrantState.ENDED, grant__ended_at__gt=now - AFTER_THE_END)
     found = Lease.objects.filter(
@@ -50,7 +50,7 @@ def read_statements(*, lease_id: int, now: Callable[[], dt.datetime]) -> int:
     """Record the statements that the server reports since the last read, each once. Return the number of new
     statements.
 
-    This only observes: the server enforces what is allowed. Raises ConnectorError.
+    This only observes the statements: the server enforces which are allowed. Raises ConnectorError.
     """
     lease = Lease.objects.select_related("grant__cluster", "grant__holder", "target").get(pk=lease_id)
     grant = lease.grant

@@ -45,8 +45,8 @@ def _unknown(objects: Sequence[StoredObject]) -> list[StoredObject]:
 
 @transaction.atomic
 def _record_purge(one: StoredObject, now: dt.datetime) -> None:
-    """Record that an object is about to be removed, unless a process that died before the removal already
-    recorded this.
+    """Record that an object is about to be removed, unless a process that then died has already recorded
+    the removal.
     """
     said = AuditEntry.objects.filter(
         object_ref=one.name, object_type="recording", event=Event.RECORDING_PURGED.value

@@ -33,7 +33,7 @@ def record_allowed_requests(
 ) -> list[bool]:
     """Store each group of identical requests as one run with its count, and append it to the record.
 
-    Return for each whether it was recorded. Requests that are not ``answered`` yet are recorded only if their
+    Return whether each group was recorded. Requests that are not ``answered`` yet are recorded only if their
     token is still valid once the record is locked. So each request is either recorded before its access ends,
     or must be refused.
     """
@@ -65,7 +65,7 @@ def _row(one: AllowedRequests) -> dict[str, object]:
         "target": use.target.name,
         "line": " ".join(argv),
         "argv": argv,
-        # Requests that are allowed without a command have no command.
+        # Some requests are allowed without a command.
         "command": decision.index if decision.index >= 0 else None,
         "effect": decision.effect,
         "times": one.times,

@@ -14,8 +14,8 @@ from sessions_app.operations.sessions.try_command import MAX_REASON
 def record_failed_proof(*, use: AnyUse, line: str, reason: str, now: dt.datetime) -> None:
     """Record an attempt with a valid token whose proof (RFC 9449) is missing or wrong.
 
-    Attempts are counted by token. They never count toward the limit on refused commands, because otherwise
-    anyone with only the token could end the grant.
+    Attempts are counted by token. They never count toward the limit on refused commands: otherwise, anyone
+    with only the token could end the grant.
     """
     record_attempt(
         event=Event.COMMAND_REFUSED,

@@ -83,7 +83,7 @@ def record_dead_token(
 ) -> DeadToken | None:
     """Record an attempt with a token that is no longer valid, or not for this target.
 
-    Return None for a token that never existed. ``note`` describes what else happened to the attempt.
+    Return None for a token that never existed. ``note`` describes what happened to the attempt in addition.
     """
     credential = (
         GrantCredential.objects.select_related("grant__holder", "grant__cluster")

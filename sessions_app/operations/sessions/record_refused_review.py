@@ -1,4 +1,4 @@
-"""Record an access review in which an API server asked about a grant's account and got a denial.
+"""Record an access review in which Stint denied a request of a grant's account.
 
 A review only checks access, as `kubectl auth can-i` does, so it is not a run and does not count as a
 deviation.

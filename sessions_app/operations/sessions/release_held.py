@@ -43,7 +43,7 @@ def release_held(*, use: AnyUse, run_id: int, line: str, decision: Allowed, now:
             lock_open(use, session_id)
         run = allowed.select_for_update(no_key=True, of=("self",)).first()
         if run is None:
-            raise StillHeld("The command has not been allowed.", hint="Ask an approver to allow it.")
+            raise StillHeld("The command has not been allowed.", hint="Ask an approver to allow the command.")
         if (line, list(decision.argv)) != (run.line, run.argv):
             raise StillHeld("Another command was allowed.", hint="Ask an approver to allow this command.")
         # A COMMIT that was held: its statement was counted before it ran.

@@ -17,7 +17,7 @@ LEASE = dt.timedelta(seconds=10)
 
 @dataclass(frozen=True, slots=True)
 class OpenAtGateway:
-    """A session whose row is open."""
+    """A session that is open in the database."""
 
     session_id: int
     grant_id: int
@@ -30,8 +30,8 @@ class Renewed:
 
     ``at`` is the database's time. ``gateways`` is the number of gateways with a lease. ``open`` has the
     sessions that are open at this gateway according to their rows. The gateway may know fewer, because the
-    response to an opening can be lost. ``keys`` changes when a key that gateways share was created, rotated
-    or retired.
+    result of opening a session can be lost. ``keys`` changes when a key that gateways share is created,
+    rotated or retired.
     """
 
     id: int

@@ -31,8 +31,8 @@ def stop_gateway(*, name: str, now: dt.datetime, reason: str = "gateway stopped"
 def stop_lost_gateways(*, now: dt.datetime, failed: dict[str, str] | None = None) -> int:
     """Stop every gateway that has not renewed its lease, and return the number of closed sessions.
 
-    Gateways that another process has locked are left for the next run. Failed gateways are also left, and
-    added to ``failed``.
+    Gateways that another process has locked are left for the next run. If closing fails for a gateway, it
+    is also left, and added to ``failed``.
     """
     noted = {} if failed is None else failed
     lost = GatewayNode.objects.filter(stopped_at__isnull=True, seen_at__lt=now - LOST_AFTER).order_by(

@@ -19,13 +19,13 @@ NOTIFIES = "stint_stop"
 
 
 class NothingToStop(Conflict):
-    """The command is not running, or no gateway can end it alone. End the grant instead."""
+    """The command is not running, or can't be ended separately. End the grant instead."""
 
     code = "nothing_to_stop"
 
 
 def stop_run(*, run_id: int, actor: Identity, now: dt.datetime) -> CommandRun:
-    """Have its gateway end a running command immediately. Ending a command twice changes nothing.
+    """Make the gateway end a running command immediately. Ending a command twice changes nothing.
 
     Raises NotFound for a command of a grant that the actor can't end, and NothingToStop.
     """
@@ -39,7 +39,9 @@ def stop_run(*, run_id: int, actor: Identity, now: dt.datetime) -> CommandRun:
         if run is None:
             raise NotFound("Command not found, or you can't end it.")
         if not watchable(run):
-            raise NothingToStop("The command is not running, or can't be ended alone.", hint="End the grant.")
+            raise NothingToStop(
+                "The command is not running, or can't be ended separately.", hint="End the grant."
+            )
         _, made = RunStop.objects.get_or_create(run=run, defaults={"by": actor, "at": now})
         if made:
             record(

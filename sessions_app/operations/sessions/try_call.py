@@ -35,9 +35,10 @@ def try_call(*, use: CallUse, session_id: int, call: DecidedCall, now: dt.dateti
     """Record one call with its decision. Nothing may be sent before this function has returned `allowed`.
 
     A call that must be held is answered immediately. If an approver then allows it and the client repeats it,
-    the call runs once, or each time if it was allowed for the rest of the grant. While it waits, and for five
-    minutes after a denial, no new approval is requested. What the grant's earlier calls returned may change
-    the decision, but never allows more. Raises GrantIsOver, but the attempt is recorded even then.
+    the call runs once, or each time if it was allowed for the rest of the grant. While the call waits, and
+    for five minutes after a denial, no new approval is requested. The results of the grant's earlier calls
+    may change the decision, but never allow more. Raises GrantIsOver, but the attempt is recorded even in
+    that case.
     """
     try:
         return _try(use, session_id, call, now)
@@ -49,19 +50,22 @@ def try_call(*, use: CallUse, session_id: int, call: DecidedCall, now: dt.dateti
 
 
 class _Overtaken(Exception):
-    """An untrusted call was sent in between."""
+    """An untrusted call was sent between the decision and its record."""
 
 
 def _try(use: CallUse, session_id: int, call: DecidedCall, now: dt.datetime) -> Tried | Waiting:
     try:
         return _once(use, session_id, call, now)
     except _Overtaken:
-        # Once there was an untrusted call, this can't happen again.
+        # This can happen only once, because the first untrusted call is what counts.
         return _once(use, session_id, call, now)
 
 
 def _once(use: CallUse, session_id: int, call: DecidedCall, now: dt.datetime) -> Tried | Waiting:
-    """Decide and record a call. Raises _Overtaken if an untrusted call was sent between the two."""
+    """Decide and record a call.
+
+    Raises _Overtaken if an untrusted call was sent between the decision and its record.
+    """
     if not call.depends(use.compiled):
         return _record(use, session_id, call.line, call.decision, now)
     seen = seen_by(grant_id=use.grant_id, mark=use.mark, asked=call.asked(use.compiled), now=now)
@@ -116,6 +120,6 @@ def _again(use: CallUse, run: CommandRun, line: str, decision: Allowed, now: dt.
         try:
             return release_held(use=use, run_id=run.pk, line=line, decision=decision, now=now)
         except StillHeld:
-            # An identical call was first, and an approval is valid for one run.
+            # An identical call has used the approval, which is valid for one run.
             return Waiting(run_id=run.pk, by="")
     return Waiting(run_id=run.pk, by=str(run.decided_by) if run.state == RunState.HOLD_DENIED else "")

@@ -28,20 +28,20 @@ from sessions_app.policy.commands.budgets import BUDGET_USED
 HOLD_LASTS = dt.timedelta(minutes=5)
 WAITS = "This command is waiting for approval, for at most 5 minutes."
 NOBODY_MAY_ALLOW = (
-    "This command needs approval, and no approver is available. Ask an administrator to name "
+    "This command needs approval, but no approver is available. Ask an administrator to name "
     "approvers for the cluster."
 )
 # The error code if too many commands wait for approval. Another grant would not help.
 TOO_MANY_WAITING = "too_many_waiting"
 # In characters. A reason may quote the line, and both must fit in one record entry.
 MAX_REASON = 1000
-UNSHOWN = "it contains a private key, which is masked, so an approver could not read what they allow"
+UNSHOWN = "it contains a private key, which is masked, so an approver could not read the whole command"
 UNREAD = "it is too long for an approver to read"
 UNKEPT = "it contains a private key, which is masked, so it can't run from a page"
 
 
 class NotDecidedHere(Conflict):
-    """The decision belongs to another grant. Nothing was run. Try the command again."""
+    """The decision was made under another grant. Nothing was run. Try the command again."""
 
     code = "not_decided_here"
 
@@ -83,11 +83,11 @@ def try_command(
 ) -> Tried:
     """Record an attempted line with its decision, and the lease on the target, in one transaction.
 
-    The commands that a grant allows never change, so a decision stays valid as long as its grant does.
-    Whether the grant is still active is read here, under its lock. ``session`` is the id of an open session,
-    or describes how to open one. ``order_id`` is the order that led to the attempt; the order gets the run.
-    Nothing may be sent to the target before this function has returned `allowed`. Raises GrantIsOver,
-    SessionIsOver, TokenIsOver, NotDecidedHere.
+    The commands that a grant allows never change, so a decision stays valid as long as its grant does. This
+    function reads, under the grant's lock, whether the grant is still active. ``session`` is the id of an
+    open session, or describes how to open one. ``order_id`` is the order that led to the attempt; the order
+    gets the run. Nothing may be sent to the target before this function has returned `allowed`. Raises
+    GrantIsOver, SessionIsOver, TokenIsOver, NotDecidedHere.
     """
     decision = _storable(decision, line, ordered=order_id is not None)
     with transaction.atomic():
@@ -176,8 +176,8 @@ def _over_budget(
 
 
 def _storable(decision: Allowed | Refused, line: str, *, ordered: bool) -> Allowed | Refused:
-    """Return the decision, or a refusal if the line must be stored until it runs but can't be stored
-    unchanged.
+    """Return the decision, or a refusal if the line must be stored until the command runs, but can't
+    be stored unchanged.
     """
     if isinstance(decision, Refused):
         return decision
@@ -217,7 +217,7 @@ def explain(refused: Refused) -> str:
 
 
 def lease(use: AnyUse, now: dt.datetime) -> None:
-    """Store that something created for the grant may be on the target, and the target's address.
+    """Store that the target may have objects or processes of the grant, and the target's address.
 
     Raises GrantIsOver.
     """

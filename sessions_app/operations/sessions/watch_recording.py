@@ -14,13 +14,13 @@ from broker.audit.record import record
 from broker.kernel.errors import NotFound
 from sessions_app.models import CommandRun
 
-# All parts of one recording that a person opens within this time count as one viewing: the page, the file, a
-# search, a position.
+# Everything that a person opens of one recording within this time counts as one viewing: the page, the file,
+# a search, a position.
 VISIT = dt.timedelta(minutes=10)
 
 
 def watch_recording(*, run_id: int, actor: Identity, now: dt.datetime, running: bool = False) -> CommandRun:
-    """Return a run whose recording the actor may watch, after recording the viewing once.
+    """Return a run whose recording the actor may watch. The viewing is recorded once.
 
     With ``running``, the run has no recording yet, and its output so far is read. Raises NotFound for a run
     that the actor can't see, or that has no recording.

@@ -16,7 +16,7 @@ from broker.kernel.errors import NotFound, StintError
 from broker.kernel.sealed_channel import new_key
 from sessions_app.models import CommandRun, RunState, Watch
 
-# The gateway encrypts and publishes the output once for each watcher.
+# The gateway encrypts and publishes the output separately for each watcher.
 MOST_WATCHERS = 8
 # Gateways listen on this database channel. The payload is the run's id.
 NOTIFIES = "stint_watch"
@@ -38,7 +38,7 @@ class TooManyWatchers(StintError):
 
 @dataclass(frozen=True, slots=True)
 class Watching:
-    """A watch that began: its id, and the key of its messages."""
+    """A live view that has begun: its id, and the key for its messages."""
 
     id: int
     key: bytes
@@ -81,8 +81,8 @@ def _running(run_id: int, actor: Identity) -> CommandRun:
 
 
 def _limit(run: CommandRun, now: dt.datetime) -> None:
-    """Reject a watcher above the limit. People who begin at the same time wait for each other, and for
-    nothing else.
+    """Reject a watcher above the limit. People who begin at the same time wait only for each
+    other.
     """
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('watches', %s))", [run.pk])

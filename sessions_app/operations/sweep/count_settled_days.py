@@ -17,7 +17,7 @@ _REQUESTS = "sessions_app_accessrequest WHERE created_at >= {since} AND created_
 _REFUSALS = """
 sessions_app_commandrun run JOIN sessions_app_grant ON sessions_app_grant.id = run.grant_id
  WHERE run.state = 'refused' AND tried_at >= {since} AND tried_at < {until}"""
-# The rows of a day, a condition on them under which they can still change, and their counts.
+# The rows of a day, the condition under which a row can still change, and the counts.
 _KINDS = {
     Settled.GRANTS: (
         _GRANTS,
@@ -55,7 +55,7 @@ ON CONFLICT (slot, cluster_id, policy_id) DO UPDATE SET {changes}
 
 
 def count_settled_days(*, now: dt.datetime) -> None:
-    """Count the days in the window that have become settled, and delete the counts of earlier days.
+    """Count the days in the window that have become settled, and delete the counts of days before the window.
 
     Each day is counted once. Late decisions and ends only delay its count.
     """

@@ -22,8 +22,8 @@ log = structlog.get_logger(__name__)
 def escalate_reviews(now: dt.datetime) -> int:
     """Notify administrators of each overdue review once, and return the number of reviews.
 
-    The holder's own accounts are not notified. If every administrator is such an account, the escalation
-    stays due.
+    The holder's own accounts are not notified. If every administrator is one of these accounts, the
+    escalation remains due.
     """
     escalated = 0
     with transaction.atomic():
@@ -40,7 +40,7 @@ def escalate_reviews(now: dt.datetime) -> int:
         for grant in due:
             told = administrators(but=holders_of(grant))
             if not told:
-                # The escalation stays due, so that the next available administrator is notified.
+                # The escalation remains due, so that the next available administrator is notified.
                 log.warning("review.nobody_to_tell", grant=grant.ref)
                 continue
             escalated += 1
@@ -63,7 +63,7 @@ def escalate_reviews(now: dt.datetime) -> int:
                 subject=f"The review of {grant.ref} is overdue",
                 body=(
                     f"{how_it_began(grant)} on {grant.cluster}. The holder can't get such access again "
-                    "until it is reviewed."
+                    "until a person has reviewed it."
                 ),
             )
     return escalated

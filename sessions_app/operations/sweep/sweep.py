@@ -1,4 +1,4 @@
-"""Do everything that is due, in batches. Celery beat and every gateway run this each second."""
+"""End, start and expire what is due, in batches. Celery beat and every gateway run this each second."""
 
 from __future__ import annotations
 
@@ -67,8 +67,8 @@ _OF_REQUEST = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SweepReport:
-    """The result of a sweep. ``revocations``: grants may have to be revoked on targets (`to_revoke_now`).
-    ``next_due`` is when something is next due; None: nothing is pending.
+    """The result of a sweep. With ``revocations``, some grants may need revocation (`to_revoke_now`).
+    ``next_due`` is the time of the next due task; None if nothing is pending.
     """
 
     ended: int = 0
@@ -94,13 +94,13 @@ def sweep(*, now: Callable[[], dt.datetime], name: str, limit: int = BATCH) -> S
     found = due_now(now(), name)
     due = found.steps
     failed: dict[str, str] = {}
-    # Ends come first, so that no other failure prevents them.
+    # Ends come first, so that no failure of another step prevents them.
     ended = 0
     if "ends" in due:
         ended = _end_due(now, limit) + _guarded("intended", partial(settle_ends, failed), now(), failed)
     with _impatient() if {"standing", "seen", "silent"} & due else nullcontext():
         if "standing" in due:
-            # Grants can't be used or started before this. The result is stored in the database.
+            # Until this is stored in the database, grants can't be used or started.
             _guarded("standing", lambda _: stands(), now(), failed)
         if "seen" in due:
             _guarded("seen", partial(_say_seen, name), now(), failed)
@@ -141,7 +141,7 @@ def _impatient() -> Iterator[None]:
 
 
 def _guarded(what: str, step: Callable[[dt.datetime], int], now: dt.datetime, failed: dict[str, str]) -> int:
-    """Run one housekeeping step. Only losing the database connection stops the steps that follow."""
+    """Run one housekeeping step. Only a lost database connection stops the steps that follow."""
     try:
         return step(now)
     except (StintError, DatabaseError, ValueError) as error:
@@ -153,12 +153,12 @@ def _guarded(what: str, step: Callable[[dt.datetime], int], now: dt.datetime, fa
 
 
 def end_baseless(*, now: dt.datetime) -> int:
-    """End grants that are no longer justified.
+    """End grants whose basis is gone.
 
-    Run this every few seconds, as the safety net for operations that do so immediately. It covers disabled
-    holders; removed clusters, policies and command sets; and workflows that are closed, over, or unread for
-    too long. Requests expire with their workflow, and sessions of lost gateways are closed. Rows that are
-    locked or fail are left for the next run.
+    Run this every few seconds, as a safety net for operations that end such grants immediately. Reasons are
+    disabled holders; removed clusters, policies and command sets; and workflows that are closed, over, or
+    unread for too long. Requests expire with their workflow, and sessions of lost gateways are closed. Rows
+    that are locked or fail are left for the next run.
     """
     due = baseless_now(now, silent=now - LOST_AFTER, unread=now - SHORTEST_STALENESS, kinds=types())
     if not due:
@@ -174,7 +174,7 @@ def end_baseless(*, now: dt.datetime) -> int:
     ended = 0
     with _impatient():
         for name, step in steps.items():
-            # Closing a workflow leaves grants and requests without a basis.
+            # Closed workflows come first, because their grants and requests lose their basis.
             if name in due or (name in ("over", "requests") and "workflows" in due):
                 count = _guarded(name, partial(step, failed), now, failed)
                 ended += count if name in ("groundless", "over") else 0
@@ -189,8 +189,8 @@ def _end_groundless(failed: dict[str, str], now: dt.datetime) -> int:
     live = Grant.objects.before_end().order_by("pk")
     disabled = Q(holder__is_active=False) | Q(holder__owner__is_active=False)
     removed = Q(cluster__removed_at__isnull=False)
-    # The package that provided the kind was removed. Nothing new may start on its clusters, and existing
-    # access must be noticed.
+    # The package for the cluster's kind was removed. Nothing new may start on such clusters, and
+    # existing access must be reported.
     unserved = ~Q(cluster__kind__in=list(types()))
     changed = Q(policy__removed_at__isnull=False) | Q(
         command_set_version__command_set__removed_at__isnull=False
@@ -298,7 +298,7 @@ def _end_due(now: Callable[[], dt.datetime], limit: int) -> int:
 
 
 def _end_silent(failed: dict[str, str], now: dt.datetime) -> int:
-    """End grants whose holder missed three heartbeats, unless a heartbeat arrives in the meantime."""
+    """End grants whose holder missed three heartbeats, unless a heartbeat has arrived in the meantime."""
     silent = Grant.objects.filter(state=GrantState.ACTIVE, heartbeat_due_at__lte=now)
     ending = partial(_end, reason=EndReason.SILENT, now=now)
     return each_free(silent.order_by("heartbeat_due_at"), ending, failed=failed)
@@ -371,7 +371,7 @@ def _lapse_requests(now: dt.datetime) -> int:
 
 
 def _lapse_holds(now: dt.datetime) -> int:
-    # A command that was allowed but not started in time also expires.
+    # A held command also expires if it was allowed but not started in time.
     with transaction.atomic():
         due = list(
             CommandRun.objects.select_for_update(skip_locked=True, no_key=True, of=("self",))

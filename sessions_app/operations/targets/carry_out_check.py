@@ -13,11 +13,11 @@ from sessions_app.connectors.base import CALL_SECONDS, CheckStep
 from sessions_app.models import TargetCheck
 from sessions_app.operations.targets.look_at_target import is_right, kept, record_look, steps_of
 
-# How long queue messages may take before a check counts as lost.
+# How long a queue message may wait before its check counts as lost.
 PATIENCE = dt.timedelta(seconds=3)
 # An arbitrary number that no other two-key advisory lock in the database uses.
 _CHECKS = 7_401
-# In seconds. A process that was silent for longer than the two calls of a check can take was stopped.
+# In seconds. A process that is silent for longer than the two calls of a check can take counts as stopped.
 SILENT = 2 * CALL_SECONDS + 15
 
 

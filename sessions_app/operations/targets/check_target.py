@@ -22,8 +22,8 @@ class OnlyAdministratorsCheck(Forbidden):
 
 
 def check_target(*, target_id: int, actor: Identity, now: dt.datetime) -> TargetCheck:
-    """Request a step-by-step check of a target. If one is already in progress, return it instead of creating
-    a second one.
+    """Request a step-by-step check of a target. If a check is already in progress, return that check instead
+    of creating another.
 
     Raises NotFound, OnlyAdministratorsCheck.
     """

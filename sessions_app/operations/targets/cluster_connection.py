@@ -28,14 +28,15 @@ from sessions_app.workflows.registry import types as source_types
 
 log = structlog.get_logger(__name__)
 
-# Replaces stored secrets in documents. If submitted again, it means the stored secret.
+# Takes the place of stored secrets in documents. A submitted document that contains it keeps the stored
+# secret.
 STORED = "(stored)"
 LONGEST_SECRET = 64 * 1024
 _FIELD = "sealed_connection"
 
 
 def names_secrets(document: ClusterDocument) -> bool:
-    """Whether the document itself contains a secret, instead of keeping the stored one."""
+    """Whether the document contains a secret, instead of a reference to the stored one."""
     given = document.connection
     return any(
         nested.has(given, name) and nested.at(given, name) != STORED
@@ -44,7 +45,7 @@ def names_secrets(document: ClusterDocument) -> bool:
 
 
 def settled(document: ClusterDocument) -> ClusterDocument:
-    """Return the document without the values that its kind implies.
+    """Return the document without values that are the default for its kind.
 
     Raises DocumentError for values that its kind does not use.
     """
@@ -75,8 +76,8 @@ def read_connection(
     """Return a connection's public values, its secrets by path, and its form in documents.
 
     ``{env: NAME}`` and ``{file: PATH}`` refer to the server on which Stint runs, so they are read only with
-    ``on_server``. Otherwise, anyone who edits a cluster on a page could send the server's files to a host of
-    their own. Raises DocumentError.
+    ``on_server``. Otherwise, anyone who edits a cluster on a page could send the server's files to their own
+    host. Raises DocumentError.
     """
     parameters = _type(document).parameters
     secrets = secret_fields(parameters)
@@ -177,7 +178,7 @@ def readable_secrets(cluster: Cluster) -> dict[str, str]:
 def stored_secrets(sealed: bytes | memoryview[int], *, cluster_id: int) -> dict[str, str]:
     """Return a cluster's encrypted secrets by name.
 
-    A lease has a copy, encrypted for the cluster of its grant. Raises CannotDecrypt.
+    A lease has its own copy, encrypted for the cluster of its grant. Raises CannotDecrypt.
     """
     if not sealed:
         return {}
@@ -217,8 +218,8 @@ def _validated(
 ) -> ConnectionParameters:
     """Return the parameters.
 
-    Raises DocumentError with ``problems``, which come from the secrets, and with the problems of other
-    values.
+    Raises DocumentError with ``problems``, which are those of the secrets, and with the problems of
+    other values.
     """
     known = {problem.path for problem in problems}
     try:
@@ -247,10 +248,10 @@ def _moved(document: ClusterDocument, before: Cluster, secrets: frozenset[str]) 
 
 
 def aimed_elsewhere(before: ClusterDocument, after: ClusterDocument) -> list[str]:
-    """Return, as text, what ``after`` changes about where a cluster's commands and secrets are sent; empty if
-    nothing changes.
+    """Return, as text, the changes in ``after`` to where a cluster's commands and secrets are sent; empty if
+    there are none.
 
-    A removed target receives nothing, and a new secret for the same address gives no new access.
+    Removed targets and new secrets for the same address don't count.
     """
     type_ = find(before.kind)
     if type_ is None or after.kind != before.kind:
@@ -278,7 +279,7 @@ def _aimed_elsewhere(before: TargetDocument | None, after: TargetDocument, type_
 
 
 def secret_of(given: Any, stored: str | None, *, on_server: bool, moved: bool) -> str:
-    """Return the secret that a document refers to. Raises ValueError with instructions."""
+    """Return the secret to which a document refers. Raises ValueError with instructions."""
     if given == STORED:
         if stored is None:
             raise ValueError("no secret is stored: enter it")
@@ -291,7 +292,7 @@ def secret_of(given: Any, stored: str | None, *, on_server: bool, moved: bool) -
 def secret_of_server(given: Any, *, on_server: bool) -> str:
     """Return the value that a document gives, either directly or as ``{env: NAME}`` or ``{file: PATH}``.
 
-    These two forms are read only with ``on_server``. Raises ValueError with instructions.
+    The latter two are read only with ``on_server``. Raises ValueError with instructions.
     """
     if isinstance(given, str):
         return given

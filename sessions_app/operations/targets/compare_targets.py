@@ -1,4 +1,4 @@
-"""Compare what was observed on targets with what should exist there, and restore missing access."""
+"""Compare the observations of targets with the expected objects, and restore missing access."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ from sessions_app.models import Drift, DriftKind, Grant, GrantState, Lease, Obse
 from sessions_app.queries.grants.revocation import installation_mark
 
 RECONCILER = Actor.system("reconcile")
-# Represents all marks on a target that belong to no grant, because a holder could invent any number of them.
+# Represents all marks on a target that belong to no known grant, because a holder could invent any number of
+# marks.
 UNKNOWN = "unknown"
 EXAMPLES = 3
 # Grants that are being provisioned or revoked right now are compared in the next round.
@@ -39,23 +40,23 @@ class Found:
     mark: str
     grant_ref: str = ""
     detail: str = ""
-    # What must be removed, if anything is left over.
+    # The lease to revoke, if the difference is a leftover.
     marks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """The observation of a target: what exists there for grants, and the roles that no grant may have."""
+    """The observation of a target: the objects of grants, and the roles that no grant may have."""
 
     observed: Sequence[Observed]
     unfit: Mapping[str, str]
 
 
 def compare_targets(*, seen: Sequence[tuple[Target, Seen]], now: dt.datetime) -> list[tuple[Target, Found]]:
-    """Store what was observed on targets, and how it differs from what should exist.
+    """Store the observations of targets, and their differences from the expected objects.
 
-    Return the leftovers, which the caller must have removed. The worker creates missing access of active
-    grants again. The number of queries does not depend on the number of targets.
+    Return the leftovers, which the caller must remove. The worker restores missing access of active
+    grants. The number of queries does not depend on the number of targets.
     """
     if not seen:
         return []
@@ -110,7 +111,7 @@ def _keep(rows: Sequence[Observation], fields: Sequence[str]) -> None:
 
 
 def _leases(targets: Sequence[Target], now: dt.datetime) -> Mapping[int, list[Lease]]:
-    """Return, for each target, the leases of active grants that are visible on it."""
+    """Return, for each target, the leases of active grants whose access is visible on the target."""
     kinds = {target.cluster.kind for target in targets}
     shown = {kind for kind in kinds if type_of(kind).prepares and type_of(kind).shows}
     found: dict[int, list[Lease]] = defaultdict(list)
@@ -164,7 +165,7 @@ def _orphans(
 def _unknown(found: Sequence[Observed]) -> Found:
     examples = ", ".join(f"{one.mark} ({one.detail})" for one in found[:EXAMPLES])
     grant_ref = recordable(found[0].grant_ref)[:12] if len(found) == 1 else ""
-    detail = f"{len(found)} of no known grant: {examples}{', …' if len(found) > EXAMPLES else ''}"
+    detail = f"{len(found)} that belong to no known grant: {examples}{', …' if len(found) > EXAMPLES else ''}"
     marks = tuple(one.mark for one in found)
     return Found(DriftKind.ORPHAN, UNKNOWN, grant_ref, recordable(detail), marks)
 
@@ -175,7 +176,7 @@ def _is_over(grant: Grant, now: dt.datetime) -> bool:
 
 
 def _note(target: Target, found: Sequence[Found], before: Sequence[Drift], now: dt.datetime) -> None:
-    """Store which differences are new and which are resolved, with a record entry for each."""
+    """Store the new differences, and those that are resolved, with a record entry for each."""
     known = {(one.kind, one.mark): one for one in before}
     fresh = [one for one in found if known.pop((one.kind, one.mark), None) is None]
     if not fresh and not known:
@@ -212,7 +213,7 @@ def _record(event: Event, target: Target, kind: str, grant_ref: str, detail: str
 
 
 def _unmake(target: Target, lacking: Sequence[Found]) -> None:
-    """Mark the missing access of active grants on a target, so that it is created again."""
+    """Mark the missing access of active grants on a target, so that the access is created again."""
     marks = [one.mark for one in lacking]
     Lease.objects.filter(target=target, grant__mark__in=marks, gone_at__isnull=True).update(made_until=None)
 
@@ -220,8 +221,8 @@ def _unmake(target: Target, lacking: Sequence[Found]) -> None:
 def _have_made(cluster_ids: Iterable[int], now: dt.datetime) -> None:
     """Queue incomplete grants for completion.
 
-    A grant is incomplete after a change on a target, an extension, or a lost message: its access was not
-    created, or does not last as long as the grant.
+    A grant is incomplete if its access was not created, or does not last as long as the grant: after a
+    change on a target, an extension, or a lost message.
     """
     short = Q(leases__made_until__isnull=True) | Q(leases__made_until__lt=F("expires_at"))
     unmade = Grant.objects.filter(state=GrantState.ACTIVE, cluster__in=cluster_ids, expires_at__gt=now)

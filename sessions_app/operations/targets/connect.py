@@ -1,4 +1,4 @@
-"""Connectors, with the keys and addresses that they need from the database and the settings."""
+"""Connectors, with their keys and addresses from the database and the settings."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def place_of_target(target: Target) -> TargetSpec:
 
 
 def place_of_lease(lease: Lease, cluster: Cluster) -> TargetSpec:
-    """Return the target of a grant's lease, even if the catalog has changed since.
+    """Return the target of a grant's lease, even if the target has since changed in the catalog.
 
     Raises ConnectorError.
     """
@@ -107,7 +107,7 @@ def spec_of(lease: Lease, grant: Grant) -> GrantSpec:
 
 
 def _ssh() -> Connector:
-    # Imported here because it takes 30 MB, which processes that call no targets don't need.
+    # Imported here to save 30 MB in processes that call no targets.
     from sessions_app.connectors.ssh.certificates import Authority  # noqa: PLC0415
     from sessions_app.connectors.ssh.connector import SSHConnector  # noqa: PLC0415
 
@@ -137,7 +137,7 @@ def _database_clock() -> Callable[[], float]:
 
 
 def _kubernetes() -> Connector:
-    # This import is also large, and few processes need it.
+    # Imported here because the module is also large, and few processes need it.
     from sessions_app.connectors.kubernetes.connector import KubernetesConnector  # noqa: PLC0415
 
     now = _database_clock()

@@ -17,14 +17,14 @@ from sessions_app.models import Target
 from sessions_app.operations.targets.connect import connector_for, place_of_target
 from sessions_app.queries.catalog.command_sets import published_sets
 
-# In characters. The output of a step can be long, but pages and the record need no more than this.
+# In characters. The output of a step can be longer, but pages and the record need only this much.
 LONGEST = 1000
 
 
 def look_at_target(*, target: Target, actor: Actor, now: Callable[[], dt.datetime]) -> Sequence[CheckStep]:
     """Log in to a target, run each check step of its kind, and record the results.
 
-    No database lock is held meanwhile.
+    No database lock is held during the checks.
     """
     steps = steps_of(target)
     with transaction.atomic():
@@ -35,7 +35,7 @@ def look_at_target(*, target: Target, actor: Actor, now: Callable[[], dt.datetim
 def steps_of(target: Target) -> Sequence[CheckStep]:
     """Check a target and return the steps. If Stint can't call the target, a step gives the reason."""
     if target.removed_at is not None or target.cluster.removed_at is not None:
-        return [CheckStep("in the catalog", False, f"{target} was removed", "Add it again.")]
+        return [CheckStep("in the catalog", False, f"{target} was removed", "Add the target again.")]
     try:
         return _asked(target)
     except ConnectorError as error:

@@ -14,7 +14,7 @@ from broker.audit.record import record
 def note_setup_shown(*, cluster: str, command: str, has_secret: bool = False, now: dt.datetime) -> None:
     """Record that a management command is about to print the setup instructions of a cluster's targets.
 
-    ``has_secret``: the instructions contain a key. Raises the database's errors, in which case nothing may be
+    ``has_secret``: the instructions contain a key. Raises the database's errors. If it does, nothing may be
     printed.
     """
     with transaction.atomic():

@@ -40,7 +40,7 @@ def prepare_authority(purpose: str, *, actor: Actor, now: dt.datetime) -> Signin
         if waiting is not None:
             raise AlreadyPrepared(
                 f"The authority {waiting.fingerprint} is already prepared.",
-                hint="Install it everywhere and rotate, or retire it.",
+                hint="Install this authority everywhere and rotate, or retire it.",
             )
         return make_key(purpose, actor=actor, now=now, active=False)
 

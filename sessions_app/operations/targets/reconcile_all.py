@@ -41,8 +41,8 @@ from sessions_app.queries.catalog.unenforceable import sets_of_kind
 
 log = structlog.get_logger(__name__)
 
-# In seconds. While a reconciling process waits for targets, it reports this often that it is running. A
-# process that was silent for longer than any call can take was stopped.
+# In seconds. While a reconciling process waits for targets, it reports at this interval that it is
+# running. A process that is silent for longer than any call can take counts as stopped.
 BEAT = 5
 SILENT = CALL_SECONDS + 15
 # An arbitrary number that no other two-key advisory lock in the database uses.
@@ -59,8 +59,8 @@ def reconcile_all(*, now: Callable[[], dt.datetime]) -> None:
 
     Missing access of active grants is created again, and leftovers of grants that are over are removed. Each
     difference is recorded when it is first seen and when it is resolved. Clusters take turns, with a few
-    targets in parallel. Targets that did not answer the last time come last, and hanging targets delay no
-    others. Only one process does this at a time. If it is stopped halfway, another process takes over.
+    targets in parallel. Targets that did not respond the last time come last, and hanging targets don't delay
+    the others. Only one process does this at a time. If it is stopped halfway, another process takes over.
     """
     with held(_ROUND, 0, silent=SILENT) as mine:
         if mine:
@@ -93,7 +93,7 @@ class _Round:
         except ConnectorError as error:
             self.silent.extend((target, error) for target in targets)
             return
-        except Exception as error:  # one cluster's failure must not hide the others
+        except Exception as error:  # a failure of one cluster must not hide the others
             if not is_connected():
                 raise
             log.exception("reconcile.failed", cluster=cluster.name)
@@ -135,7 +135,7 @@ class _Round:
         note_unseen({target: error.message for target, error in silent}, self.now())
         try:
             self._remove(compare_targets(seen=seen, now=self.now()))
-        except Exception as error:  # one failed comparison must not hide the others
+        except Exception as error:  # a failed comparison must not hide the others
             if not is_connected():
                 raise
             log.exception("reconcile.failed", targets=len(seen))
@@ -163,8 +163,8 @@ class _Round:
 def _in_turn() -> list[Cluster]:
     """Return the clusters, each with its ``live_targets``, in the order of reconciliation.
 
-    Clusters with targets that did not answer come last; the others are sorted by how long they have waited,
-    longest first.
+    Clusters with targets that did not respond come last. The others are sorted by their time since the last
+    reconciliation, longest first.
     """
     targets = Target.objects.filter(removed_at__isnull=True).select_related("cluster", "observation")
     error, tried = (F(f"observation__{one}").asc(nulls_first=True) for one in ("error", "tried_at"))
@@ -190,7 +190,7 @@ def _look(connector: Connector, target: Target, sets: Sequence[CompiledSet]) -> 
         )
     except ConnectorError as error:
         return error
-    except Exception as error:  # one target's failure must not hide the others
+    except Exception as error:  # a failure of one target must not hide the others
         log.exception("observe.failed", target=target.name)
         return _odd(target, error)
 
@@ -201,7 +201,7 @@ def _removed(connector: Connector, target: Target, orphan: Found) -> str:
         return recordable(_revoke(connector, orphan, place_of_target(target)))
     except ConnectorError as error:
         return recordable(error.message)
-    except Exception as error:  # one target's failure must not stop the others
+    except Exception as error:  # a failure of one target must not stop the others
         log.exception("orphan.failed", target=target.name)
         return recordable(_odd(target, error).message)
 

@@ -15,7 +15,7 @@ from sessions_app.models import SigningKey
 
 
 class StillSigns(Conflict):
-    """The authority still signs, so it can't be retired. Rotate to the next one first."""
+    """The authority still signs, so it can't be retired. Rotate to the next authority first."""
 
     code = "still_signs"
 

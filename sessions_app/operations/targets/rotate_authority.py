@@ -17,7 +17,7 @@ from sessions_app.queries.gateways.keys import active_authority
 
 
 class NotPrepared(Conflict):
-    """There is no prepared authority or key. Run ``prepare`` first, and distribute it."""
+    """There is no prepared authority or key. Run ``prepare`` first, and distribute the new key."""
 
     code = "not_prepared"
 

@@ -64,8 +64,8 @@ def setup_texts(cluster: Cluster) -> list[SetupText]:
 
 
 def ssh_setup(cluster: Cluster, *, gateways: Sequence[str]) -> Setup | None:
-    """Return the setup of an SSH cluster's targets, including what the cluster's published command sets run
-    as root; None without targets.
+    """Return the setup of an SSH cluster's targets, including the commands of the cluster's published
+    command sets that run as root; None without targets.
 
     ``gateways`` lists the addresses or networks from which gateways connect, as targets see them. Raises
     NoSetup.
@@ -105,7 +105,10 @@ def _postgres(cluster: Cluster) -> list[SetupText]:
         "Run once on each server, as a superuser. Creates the role that Stint logs in as, with the least"
         " privileges it needs."
     )
-    trigger = "Optional, on PostgreSQL 17 and later, in each database: refuses logins of ended grants."
+    trigger = (
+        "Optional, on PostgreSQL 17 and later, in each database: an event trigger that refuses "
+        "logins of ended grants."
+    )
     return [SetupText("Stint's role", says, text), SetupText("Login trigger", trigger, login_trigger())]
 
 
@@ -119,8 +122,8 @@ def _mariadb(cluster: Cluster) -> list[SetupText]:
 
 
 def mariadb_target_setup(cluster: Cluster) -> str:
-    """Return the SQL for a MariaDB cluster, including what its published command sets grant without
-    parameters; empty without targets. Raises ConnectorError.
+    """Return the SQL for a MariaDB cluster, including the privileges without parameters in its
+    published command sets; empty without targets. Raises ConnectorError.
     """
     parameters = next((place.parameters for place in _places(cluster)), None)
     if not isinstance(parameters, MariaDBParameters):

@@ -37,8 +37,8 @@ def close_workflow(*, workflow_id: int, actor: Identity | None, now: dt.datetime
 
     No other permission is needed, because closing only ends access. ``actor`` None means that its source
     closed it, or that its planned end has come. In the same transaction, every grant bound to the workflow
-    starts to end, running commands are cut, and pending requests expire. Closing a closed workflow changes
-    nothing. Raises NotFound, InvalidInput (invalid note).
+    starts to end, running commands are cut, and pending requests expire. A workflow that is already closed
+    does not change. Raises NotFound, InvalidInput (invalid note).
     """
     note = checked_text(note, field="note")
     with transaction.atomic():

@@ -16,9 +16,9 @@ from sessions_app.operations.workflows.close_workflow import close_workflow
 
 log = structlog.get_logger(__name__)
 
-# After this long, the process that was handling a pending delivery must have died.
+# If a delivery is pending for longer than this, the process that was handling it must have died.
 LOST_AFTER = dt.timedelta(seconds=3)
-# An ignored delivery would be ignored again if repeated, so it can be deleted.
+# A repeated delivery would be ignored again, so an ignored delivery can be deleted.
 KEPT = dt.timedelta(days=30)
 BATCH = 2000
 

@@ -26,7 +26,7 @@ def lapse_request(
     """Expire a pending, locked request with its workflow. Notify its requester and approvers, with the reason
     ``why``.
 
-    ``but`` is the person who ended the workflow and isn't notified.
+    ``but`` is the person who ended the workflow, and who isn't notified.
     """
     request.state, request.decided_at = RequestState.LAPSED, now
     request.save(update_fields=["state", "decided_at"])
@@ -64,7 +64,7 @@ def lapse_request(
 def _approvers(request: AccessRequest) -> list[Identity]:
     """Return the people who can still decide the request, or already have.
 
-    Empty if the policy can't be read, because nothing may prevent an end.
+    If the policy can't be read, the result is empty, because nothing may prevent an end.
     """
     if facts.readable_document(request.policy) is None:
         return []

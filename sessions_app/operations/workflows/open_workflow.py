@@ -38,10 +38,10 @@ def open_workflow(
     """Open a workflow on clusters that the actor can see, under the next free reference (INC-12, CHG-3,
     TKT-7, TSK-2).
 
-    An incident has a severity. A change has a planned start and end, which limit access for it. All kinds
-    except incidents can have an assignee, given by username. Only a source can open a pipeline run. Raises
-    InvalidInput, which names the field, and BoundToOtherWorkflow for a token that is bound to a workflow,
-    because such a token could not see the new workflow.
+    An incident has a severity. A change has a planned start and end, which limit the time of access for the
+    change. All kinds except incidents can have an assignee, given by username. Only a source can open a
+    pipeline run. Raises InvalidInput, which names the field, and BoundToOtherWorkflow for a token that is
+    bound to a workflow, because such a token could not see the new workflow.
     """
     if actor.bound_to:
         raise BoundToOtherWorkflow(

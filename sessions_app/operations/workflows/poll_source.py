@@ -1,4 +1,6 @@
-"""Read all workflows of a source that access depends on, so that an end is noticed even without a webhook."""
+"""Read all workflows of a source on which access depends, so that their end is noticed even without a
+webhook.
+"""
 
 from __future__ import annotations
 
@@ -80,7 +82,7 @@ def reread_workflow(*, workflow_id: int, now: Callable[[], dt.datetime]) -> None
 
 
 def _read(pk: int, ref: str, now: dt.datetime) -> SourceUnreadable | None:
-    """Return why the workflow could not be read, which its row also stores; None if the source reported the
+    """Return why the workflow could not be read, and store the reason; None if the source reported the
     status.
     """
     try:
@@ -91,7 +93,7 @@ def _read(pk: int, ref: str, now: dt.datetime) -> SourceUnreadable | None:
         log.info("work.unread", ref=ref, error=str(error))
         return error
     except DataError as error:
-        # This workflow is read in turn, like other unread ones.
+        # This workflow is read in turn, like other unread workflows.
         log.exception("work.unloadable", ref=ref)
         Workflow.objects.filter(pk=pk).update(
             asked_at=now, read_error=f"{type(error).__name__}: {error}", read_failed=False

@@ -30,9 +30,9 @@ from sessions_app.workflows.base import (
 
 __all__ = ["SourceUnreadable", "UnknownWorkflow", "WorkflowUnreadable", "read_workflow"]
 
-# A failed source is not queried again for this long. This also applies to a single workflow for which the
-# source fails while answering for others. Otherwise, requests that wait for the source would occupy every
-# process.
+# A failed source is not queried again for this long. This also applies to a single workflow, if the source
+# fails for that workflow but answers for others. Otherwise, requests that wait for the source would occupy
+# every process.
 RESPITE = dt.timedelta(seconds=5)
 # The minimum interval between two updates of the time of the source's last answer.
 NOTED_EVERY = dt.timedelta(seconds=10)
@@ -45,7 +45,10 @@ class UnknownWorkflow(NotFound):
 
 
 class WorkflowUnreadable(SourceUnreadable):
-    """The source answers, but not with the status of this workflow. It may answer for other workflows."""
+    """The source responds, but does not report the status of this workflow.
+
+    It may report that of other workflows.
+    """
 
 
 def read_workflow(*, ref: str, now: dt.datetime) -> Workflow:
@@ -85,14 +88,15 @@ def _own_id(
 ) -> str:
     """Return the source's own id of an open workflow.
 
-    Under any other id, a second row would stay open after a webhook or a person closed the first. Raises
-    WorkflowUnreadable if the source reports no id, or not the id of the workflow that is already open.
+    With another id, there would be a second row, which would stay open after a webhook or a person has closed
+    the first. Raises WorkflowUnreadable if the source reports no id, or not the id of the workflow that is
+    already open.
     """
     own = status.outside_id
     if own == asked:
         return own
     if known is not None and known.state == WorkflowState.OPEN:
-        why = f"The source now reports the id {own}." if own else "The source's answer has no id."
+        why = f"The source now reports the id {own}." if own else "The source's response has no id."
         _note_silence(source, asked, why, now)
         raise WorkflowUnreadable(f"{source.name} does not report the status of {known.ref}.", hint=why)
     if not 0 < len(own) <= LONGEST_ID:
@@ -105,7 +109,7 @@ def _own_id(
 
 def _ask(source: WorkflowSource, outside_id: str, now: dt.datetime, known: Workflow | None) -> Status:
     if source.last_error and source.failed_at and now - source.failed_at < RESPITE:
-        raise SourceUnreadable(f"{source.name} did not answer.", hint=source.last_error)
+        raise SourceUnreadable(f"{source.name} did not respond.", hint=source.last_error)
     if known is not None and _failed_lately(Workflow.objects.open().filter(pk=known.pk), now):
         raise WorkflowUnreadable(
             f"{source.name} did not report the status of {known.ref}.", hint=known.read_error
@@ -116,11 +120,13 @@ def _ask(source: WorkflowSource, outside_id: str, now: dt.datetime, known: Workf
         status = adapter_of(source).status(outside_id)
     except NotAnId as error:
         raise UnknownWorkflow(
-            f"{source.name} has no such workflow.", hint=str(error), fields={"ref": ["Not found there."]}
+            f"{source.name} has no such workflow.",
+            hint=str(error),
+            fields={"ref": ["Not found in this source."]},
         ) from error
     except OddAnswer as error:
-        # Anyone can request any id, so a failure here must not stop other reads from the source, or leave
-        # other people's workflows unread.
+        # Anyone can request any id, so a failure here must not stop other reads from the
+        # source.
         return Status(standing=Standing.UNKNOWN, reason=str(error))
     except SourceError as error:
         raise _failure(source, outside_id, error, now) from error
@@ -133,8 +139,8 @@ def _failure(
 ) -> SourceUnreadable:
     """Store that a source failed for a workflow, and return the error to raise.
 
-    Only failures for open workflows show that the whole source fails. For other ids, anyone can request an id
-    that the source rejects or answers slowly.
+    Only failures for open workflows indicate that the whole source fails. Anyone can request another id,
+    which the source may reject or answer slowly.
     """
     in_trouble = isinstance(error, InTrouble)
     known = _note_silence(source, outside_id, str(error), now, failed=in_trouble)
@@ -151,7 +157,7 @@ def _failed_lately(workflows: QuerySet[Workflow], now: dt.datetime) -> Workflow 
 
 
 def _fails_for_others(source: WorkflowSource, outside_id: str, now: dt.datetime) -> bool:
-    """Whether the source recently failed for other workflows, and has not answered since."""
+    """Whether the source has recently failed for other workflows, and has not responded since."""
     open_ = Workflow.objects.open().filter(source=source)
     failed = _failed_lately(open_.exclude(outside_id=outside_id), now)
     return failed is not None and not open_.filter(read_at__gt=failed.asked_at).exists()
@@ -165,8 +171,9 @@ def _note_answer(source: WorkflowSource, now: dt.datetime) -> None:
 def _note_silence(
     source: WorkflowSource, outside_id: str, why: str, now: dt.datetime, *, failed: bool = False
 ) -> bool:
-    """Store why the source reported no status for a workflow. Return whether the workflow is open in
-    Stint.
+    """Store the reason why the source reported no status for a workflow.
+
+    Return whether the workflow is open in Stint.
     """
     open_ = Workflow.objects.open().filter(source=source, outside_id=outside_id)
     return bool(open_.update(asked_at=now, read_error=why, read_failed=failed))
@@ -199,8 +206,8 @@ def _learn(
         if workflow is None:
             _check_not_outrun(source, outside_id, known, now)
             return _make(source, outside_id, status, wanted, clusters, now)
-        # The stored person who opened the workflow never changes, because the source may let others edit that
-        # field later.
+        # Who opened the workflow is stored only once, because the source may let others edit that field
+        # later.
         wanted["named_openers"] = workflow.named_openers or wanted["named_openers"]
         changed = [name for name, value in wanted.items() if getattr(workflow, name) != value]
         for name, value in wanted.items():
@@ -228,7 +235,7 @@ def _learn(
 def _check_not_outrun(
     source: WorkflowSource, outside_id: str, known: Workflow | None, now: dt.datetime
 ) -> None:
-    """Reject an answer that dates from before a webhook closed the workflow, so that the workflow is not
+    """Reject a response from before a webhook closed the workflow, so that the workflow is not
     reopened.
 
     Raises WorkflowUnreadable.
@@ -316,8 +323,8 @@ def _make(
 
 
 def _people_of(workflow: Workflow) -> dict[str, Any]:
-    """Return who opened and last changed the workflow, for the record, because decisions rely on what the
-    source reports.
+    """Return, for the record, who opened and last changed the workflow according to the source, because
+    decisions depend on this.
     """
     return {"opened_by": workflow.named_openers, "changed_by": workflow.named_changers}
 
@@ -333,8 +340,8 @@ def _free_ref(source: WorkflowSource, outside_id: str) -> str:
 
 
 def _end_without_room(workflow: Workflow, clusters: list[Cluster], now: dt.datetime) -> list[str]:
-    """End grants on clusters that the workflow no longer includes, and grants that no longer fit in its
-    planned time.
+    """End grants on clusters that the workflow no longer includes, and grants that extend beyond its
+    new planned time.
     """
     kept = {cluster.pk for cluster in clusters}
     live = (

@@ -49,8 +49,8 @@ def receive_delivery(
     it reports as closed.
 
     ``headers`` have lowercase names. ``body`` is None if the body was too large to be read. A repeated
-    delivery changes nothing. If a delivery can't be handled now, the worker handles it later, because the
-    stored row is the queue. Rejected deliveries are counted, and recorded once a minute. A delivery never
+    delivery changes nothing. If a delivery can't be handled now, the worker handles it later, from the
+    stored row. Rejected deliveries are counted, and recorded once a minute. A delivery never
     creates workflows or starts access. Raises NotFound, DeliveryTooLarge, NotFromSource, InvalidInput (no
     JSON), SourceUnreadable.
     """
@@ -67,7 +67,7 @@ def receive_delivery(
         _note_refused(kept, str(error), now)
         raise NotFromSource(
             "The signature of the delivery is not valid.",
-            hint=f"{error} Both sides must use the same secret.",
+            hint=f"{error} Stint and the source must use the same secret.",
         ) from error
     try:
         hints = adapter.parse(body)[:MOST_HINTS]

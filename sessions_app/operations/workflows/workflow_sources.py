@@ -18,13 +18,14 @@ from sessions_app.policy.documents import DocumentError, Problem, problems_of, s
 from sessions_app.workflows.base import Adapter, AdapterType, secret_fields
 from sessions_app.workflows.registry import find, types
 
-# Anyone could sign with an empty secret, which could come from an unset variable.
+# Rejects an empty secret, such as that of an unset variable, because anyone could sign with it.
 SHORTEST_SECRET = 8
 
 
 class SourceUnreadable(Unavailable):
-    """The workflow source can't be reached, or gave no usable answer. The message gives the reason. Try again
-    in a moment.
+    """The workflow source can't be reached, or sent no usable response.
+
+    The message gives the reason. Try again in a moment.
     """
 
     code = "source_unreadable"
@@ -121,7 +122,7 @@ def read_secrets(
 def _webhook(
     document: SourceDocument, stored: Secrets, problems: list[Problem], *, on_server: bool
 ) -> list[str]:
-    """Return the secrets that verify webhooks: the given ones, or the stored ones if none are given."""
+    """Return the secrets that verify webhooks: those in the document, or else the stored ones."""
     if document.webhook_secrets is None:
         return list(stored.webhook)
     found = []

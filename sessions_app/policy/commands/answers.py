@@ -1,4 +1,4 @@
-"""Results shared by all kinds of command: allowed or refused, and how a command is displayed."""
+"""Results shared by all kinds of command: whether a command is allowed, and how it is displayed."""
 
 from __future__ import annotations
 
@@ -71,8 +71,8 @@ class Refused:
     """A command that may not run.
 
     `reason` is a sentence, and `nearest` the most similar allowed command (None if there is none). `code`
-    groups refusals (`syntax`, `empty`, `left_out`, `value`, and codes of each kind). `value` is the name of
-    the form field whose value is refused; empty otherwise.
+    groups refusals (`syntax`, `empty`, `left_out`, `value`, and codes of each kind). `value` names the form
+    field with the refused value; empty if the refusal is not about a value.
     """
 
     reason: str
@@ -103,9 +103,9 @@ class CommandView:
     """One command of a grant with its bound values in place, as pages and `help` show it.
 
     `contain` is how its processes are contained, if it starts any. `detail` lists its consequences, one per
-    line: the rules of a kubectl-like line, the limits of a body. `denies`: it excludes uses that other
-    commands allow. `as_root`: it runs as root, even if Stint logs in as another account. `file` is the path
-    that it transfers; empty for other commands.
+    line: the rules of a kubectl-like line, the limits of a body. `denies`: the command excludes uses that
+    other commands allow. `as_root`: the command runs as root, even if Stint logs in as another account.
+    `file` is the path that it transfers; empty for other commands.
     """
 
     index: int
@@ -191,7 +191,7 @@ def amounts_in(rule: CommandRule, values: Mapping[str, object]) -> dict[str, Dec
 
 
 def free_parameter(name: str, type_: ParameterType) -> FreeParameter:
-    """Convert a parameter to the form that a form field needs."""
+    """Convert a parameter to the description that a form field needs."""
     choices = type_.choices if isinstance(type_, Choice) else ()
     low, high = map(str, type_.bounds) if isinstance(type_, Int | Duration) else (None, None)
     return FreeParameter(name, type_.kind, type_.limits, type_.wanted, choices, low, high)

@@ -39,7 +39,7 @@ CODES: Mapping[str, Code] = {
     "look_alike": Code(
         "warning",
         "The command contains letters that look like others, such as a Cyrillic “а”.",
-        "Check that each letter is what it looks like.",
+        "Check that each letter is the one intended.",
     ),
     "overlap": Code(
         "warning",
@@ -53,8 +53,8 @@ CODES: Mapping[str, Code] = {
     ),
     "secret": Code(
         "warning",
-        "The command names a place that usually contains passwords or keys.",
-        "Remove the command, or accept that the holder and reviewers of recordings can read them.",
+        "The command names a file or folder that usually contains passwords or keys.",
+        "Remove the command, or accept that the holder and reviewers of recordings can read these secrets.",
     ),
     "broad_pattern": Code(
         "error or warning",
@@ -78,54 +78,57 @@ CODES: Mapping[str, Code] = {
     ),
     "writable_path": Code(
         "error or warning",
-        "Other accounts can write to the place, and so determine what is read, changed or run there.",
+        "Other accounts can write to the file or folder, so they decide what the command reads, changes "
+        "or runs.",
         "Use a folder that only the administrator can write to.",
     ),
     "kernel_file": Code(
         "error",
-        "The path of a file rule is a device, or data of the kernel and of processes.",
-        "Name a file on a disk, or allow a program that prints what is needed.",
+        "The path of a file rule is a device, or a file in which the kernel shows its own or a process's "
+        "data.",
+        "Name a file on disk, or allow a program that prints the needed data.",
     ),
     "web_root": Code(
         "error or warning",
         "A web server serves the folder of an upload, and may run a file whose name the holder chooses.",
-        "List the names with `choice`, and write out the ending: `{name}.html`.",
+        "List the names with `choice`, and write out the file extension: `{name}.html`.",
     ),
     "as_root": Code(
         "error",
         "A command with `as: root` can't be contained, or can't be listed in sudoers.",
-        "Follow the finding: remove `contain: group`, or list the values with `choice`.",
+        "As the finding says, remove `contain: group`, or list the values with `choice`.",
     ),
     "uncontained": Code(
         "warning",
-        "A process can leave its process group, or nothing ends what the program starts.",
-        "Remove `contain`. Accept the finding for targets or images that lack what containment needs.",
+        "A process can leave its process group, or nothing ends the processes that the program starts.",
+        "Remove `contain`. If a target or image can't contain processes, accept the finding.",
     ),
     "unknown_program": Code(
         "error or warning",
         "The linter does not know the program, which could do anything. This is an error if the effect "
         "is `read`.",
-        "Check what the program does, and accept the finding with that as the reason.",
+        "Check what the program does, and state that in the reason when you accept the finding.",
     ),
     "unknown_option": Code(
         "error or warning",
         "The linter does not know the option. This is an error if the effect is `read`.",
-        "Remove the option, or check what it does and accept the finding with that as the reason.",
+        "Remove the option, or check what it does and state that in the reason when you accept the finding.",
     ),
     "unknown_word": Code(
         "error or warning",
         "The linter does not know a word of the command. This is an error if the effect is `read`.",
-        "Remove the word, or check what it does and accept the finding with that as the reason.",
+        "Remove the word, or check what it does and state that in the reason when you accept the finding.",
     ),
     "unknown_verb": Code(
         "error or warning",
         "The linter does not know this command of the program. This is an error if the effect is `read`.",
-        "Check what the command does, and accept the finding with that as the reason.",
+        "Check what the command does, and state that in the reason when you accept the finding.",
     ),
     "unknown_variable": Code(
         "error or warning",
         "The linter does not know the environment variable, which may determine what a program loads.",
-        "Remove the variable, or check what it does and accept the finding with that as the reason.",
+        "Remove the variable, or check what it does and state that in the reason when you accept the "
+        "finding.",
     ),
     "free_option": Code(
         "error",
@@ -165,7 +168,7 @@ CODES: Mapping[str, Code] = {
     "definer": Code(
         "warning",
         "The routine may run with the privileges of the account that defined it.",
-        "Check what the routine does, and accept the finding with that as the reason.",
+        "Check what the routine does, and state that in the reason when you accept the finding.",
     ),
     "role": Code(
         "error",
@@ -209,12 +212,12 @@ CODES: Mapping[str, Code] = {
     ),
     "free_body": Code(
         "warning",
-        "The body is not limited.",
+        "The request can have any body.",
         "Limit the body with `body` or `form`.",
     ),
     "deny_body": Code(
         "warning",
-        "A proxy that does not send the body denies this path for any body.",
+        "A proxy that does not send the body to Stint denies this path for any body.",
         "Limit the body in the allowed request instead.",
     ),
     "websocket": Code(
@@ -224,7 +227,7 @@ CODES: Mapping[str, Code] = {
     ),
     "unbound": Code(
         "warning",
-        "The command uses no parameter of the grant, so it covers more than one workflow.",
+        "The command uses no parameter of the grant, so it is not limited to the grant's workflow.",
         "Use a parameter in the path, query, body, form or arguments.",
     ),
     "free_method": Code(
@@ -239,7 +242,7 @@ CODES: Mapping[str, Code] = {
     ),
     "runs": Code(
         "warning",
-        "The tool's name suggests that it runs whatever it is given.",
+        "The tool's name suggests that it runs arbitrary code.",
         "Allow tools that each do one thing, or limit this tool's arguments.",
     ),
     "takes_out": Code(
@@ -249,7 +252,7 @@ CODES: Mapping[str, Code] = {
     ),
     "free_text": Code(
         "warning",
-        "The text is not limited in content or length.",
+        "The argument accepts text of any content and length.",
         "Limit the length and characters with `pattern`.",
     ),
     "free_sink": Code(
@@ -259,7 +262,8 @@ CODES: Mapping[str, Code] = {
     ),
     "likely_sink": Code(
         "warning",
-        "An argument's name suggests that it says where something goes or what is changed, and it is free.",
+        "An argument's name suggests that it decides where something goes or what is changed, and the "
+        "holder can choose it.",
         "List it under `sinks` and set `hold: true`, bind it, or give the reason under `free_sinks`.",
     ),
     "after_untrusted": Code(
@@ -292,7 +296,7 @@ CODES: Mapping[str, Code] = {
     "unknown_function": Code(
         "warning",
         "The linter does not know the function.",
-        "Check that it only computes a value, and accept the finding with that as the reason.",
+        "Check that it only computes a value, and state that in the reason when you accept the finding.",
     ),
     "wildcard_value": Code(
         "warning",
@@ -301,7 +305,7 @@ CODES: Mapping[str, Code] = {
     ),
     "cast": Code(
         "warning",
-        "A cast can change the parameter's value, so approvers don't see the value used.",
+        "A cast can change the parameter's value, so approvers don't see the value that is used.",
         "Remove the cast, or use a type whose values the cast keeps.",
     ),
     "denies_all": Code(
@@ -321,22 +325,23 @@ CODES: Mapping[str, Code] = {
     ),
     "secrets": Code(
         "warning",
-        "Data read from secrets remains known after the grant ends, and lists show its full content.",
+        "The holder still knows the content of secrets after the grant ends, and lists show it in full.",
         "Allow only `get` on the secret that is needed, with `names`.",
     ),
     "into_pods": Code(
         "warning",
-        "The subresource gives access to the inside of a pod: it runs programs there or opens its ports.",
+        "The subresource gives access to the inside of a pod: it runs programs in the pod or opens its "
+        "ports.",
         "Remove the subresource, or name one object with `names` and accept the finding with a reason.",
     ),
     "past_rbac": Code(
         "warning",
-        "The resource gives access that RBAC rules don't limit any further.",
+        "RBAC rules can't limit the access that the resource gives.",
         "Remove the resource, or name one object with `names` and accept the finding with a reason.",
     ),
     "decides_more": Code(
         "warning",
-        "Changing or deleting the resource changes what others can do, or what runs elsewhere.",
+        "Changing or deleting the resource changes what other people can do, or what runs in other places.",
         "Remove the resource, or name one object with `names` and accept the finding with a reason.",
     ),
     "workload": Code(
@@ -346,9 +351,9 @@ CODES: Mapping[str, Code] = {
     ),
     "unknown_resource": Code(
         "warning",
-        "The linter does not know what the resource does to the cluster: it may run pods or grant"
-        " permissions.",
-        "Check what the resource's controller does, and accept the finding with that as the reason.",
+        "The linter does not know the effect of the resource: it may run pods or grant permissions.",
+        "Check what the resource's controller does, and state that in the reason when you accept the "
+        "finding.",
     ),
     "whole_cluster": Code(
         "warning",
@@ -357,7 +362,7 @@ CODES: Mapping[str, Code] = {
     ),
     "any_object": Code(
         "warning",
-        "The command can delete any object of the resource, because selectors limit nothing.",
+        "The command can delete any object of the resource, because a selector does not limit a delete.",
         "Name the object, with a parameter or a pattern that begins with its name.",
     ),
     "leaves_container": Code(

@@ -131,7 +131,7 @@ class CommandSetDocument(BaseModel):
         description="The kind of the commands: `ssh`, `postgres`, `mariadb`, `http`, `kubernetes` or `mcp`"
     )
     summary: Visible = Field(min_length=1, max_length=200, description="Summary in one line")
-    risk: Risk = Field(description="How much harm the commands can do, for approvers")
+    risk: Risk = Field(description="How much harm the commands can do, as shown to approvers")
     parameters: Mapping[ParameterName, Parameter] = Field(
         default={},
         max_length=MAX_PARAMETERS,

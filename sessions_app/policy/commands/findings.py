@@ -11,7 +11,9 @@ Severity = Literal["error", "warning"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One concern about a document. An error blocks publishing; a warning can be accepted with a reason.
+    """One problem that the linter found in a document.
+
+    An error blocks publishing; a warning can be accepted with a reason.
 
     `where` is a path (`commands[2].run`). `message` describes the problem and its cause, and `fix` the
     solution.

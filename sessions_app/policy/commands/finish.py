@@ -9,7 +9,7 @@ MAX_FINISH_SECONDS = 3600
 
 
 class Finish(BaseModel):
-    """Permission to finish: a running command may continue after the grant's end, for at most this long."""
+    """Permission for a running command to continue after the grant's end, for at most this long."""
 
     model_config = FROZEN
     finish: Duration = Field(description="At most 1h, for example 5m")

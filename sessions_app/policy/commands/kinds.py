@@ -113,13 +113,13 @@ def compile_set(
 def compile_open(document: CommandSetDocument) -> CompiledSet:
     """Return the set with no values bound.
 
-    Parameters are free within their types, so the set allows whatever any grant could allow.
+    Parameters are free within their types, so the set allows everything that any grant could allow.
     """
     return _KINDS[document.kind].open(document)
 
 
 def decide(compiled: CompiledSet, line: str) -> Allowed | Refused:
-    """Decide whether this command may run, and in what form. Never raises because of a line."""
+    """Decide whether this command may run, and in what form. No line makes this function raise."""
     return _KINDS[compiled.kind].decide(compiled, line)
 
 

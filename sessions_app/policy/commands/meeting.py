@@ -1,8 +1,8 @@
 """Whether some text matches two patterns at the same time.
 
 RE2 can't decide this. So both patterns are parsed into automata, and the pairs of states that a common string
-can reach are searched. The answer is True if in doubt: for a pattern with unsupported parts, such as `(?i)`,
-and for a pattern that is too large. A wide count, as in `[a-z]{1,40}`, is treated as having no upper limit.
+can reach are searched. If a pattern has unsupported parts, such as `(?i)`, or is too large, the answer is
+True. A count with a wide range, as in `[a-z]{1,40}`, is treated as having no upper limit.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ class _Reader:
         return last
 
     def _part(self, begin: int, start: int, depth: int) -> int:
-        """Parse the part that begins at this character again."""
+        """Parse the part that begins at this character a second time."""
         self.at = begin
         return self._atom(self.built.state(start), depth)
 

@@ -8,7 +8,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 def network_of(text: str, error: type[ValueError]) -> Network:
-    """Return the network, or the single address, that a text names. Raises ``error``."""
+    """Return the network, or the single address, that a text names. Raises an exception of type ``error``."""
     try:
         if "%" not in text:
             return ipaddress.ip_network(text)

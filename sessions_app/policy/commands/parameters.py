@@ -60,7 +60,7 @@ def seconds_of(text: str) -> int:
 
 
 def check_text(value: str) -> None:
-    """Check the limits that all types share, except a number's sign. Raises ValueRefused."""
+    """Check the limits of all types. Number types check their sign separately. Raises ValueRefused."""
     if not value:
         raise ValueRefused("needs a value: it is empty")
     if len(value) > MAX_VALUE:
@@ -73,7 +73,10 @@ def check_text(value: str) -> None:
 
 
 class ParameterType(BaseModel):
-    """The base class of all types: `normalize` handles values given in advance, `accept` words of a line."""
+    """The base class of all types.
+
+    `normalize` handles values that are given in advance, `accept` words of a line.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=False)
     kind: ClassVar[str]
@@ -107,8 +110,8 @@ class ParameterType(BaseModel):
         return word
 
     def recognizes(self, word: str) -> bool:
-        """Whether a deny with this type matches a word, in any letter case and spelling that a target may
-        accept.
+        """Whether a deny with this type matches a word, in every letter case and spelling that a target
+        may accept.
         """
         try:
             self.normalize(folded(word))
@@ -195,7 +198,7 @@ class Int(ParameterType):
 
 
 class Pattern(ParameterType):
-    """Text that an RE2 pattern matches in full."""
+    """Text that matches an RE2 pattern in full."""
 
     kind: ClassVar[str] = "pattern"
     pattern: StrictStr = Field(min_length=1, max_length=MAX_PATTERN, examples=["v[0-9.]+"])

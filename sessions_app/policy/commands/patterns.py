@@ -16,7 +16,7 @@ class Pattern2(Protocol):
 def compile_pattern(pattern: str, *, broad: bool = False) -> Pattern2:
     """Compile an RE2 pattern, which matches in time linear in the text. Raises ValueError with the reason.
 
-    `broad`: the pattern ignores letter case, and `.` also matches a line break.
+    With `broad`, the pattern ignores letter case, and `.` also matches a line break.
     """
     options = re2.Options()
     options.log_errors = False
@@ -34,8 +34,8 @@ def compile_pattern(pattern: str, *, broad: bool = False) -> Pattern2:
 def matches_broadly(pattern: str, text: str) -> bool:
     """Whether a denied pattern matches a whole text, regardless of the letter case of either.
 
-    Both comparisons are needed: if letter case is ignored, `[^a-z]+` matches no letter, but as written it
-    matches `ADMIN`.
+    The pattern is tried with and without letter case: `[^a-z]+` matches `ADMIN` only if letter case
+    counts.
     """
     return any(
         compile_pattern(pattern, broad=broad).fullmatch(spelled) is not None

@@ -12,7 +12,7 @@ _SIZE = r"[1-9][0-9]{0,8}(B|KB|MB|GB)"
 def bytes_of(size: object) -> int:
     """Convert `5MB` to bytes, in SI units (1 MB is 1,000,000 bytes).
 
-    An integer is already bytes. Raises ValueError.
+    An integer is already in bytes. Raises ValueError.
     """
     if isinstance(size, int) and not isinstance(size, bool):
         return size

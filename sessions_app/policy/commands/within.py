@@ -23,7 +23,7 @@ from sessions_app.policy.commands.parameters import (
 )
 
 _WORKFLOW_NAME = 64
-# The reason why a `read` command is refused if the parent might classify the same use as a `change`.
+# Why a `read` command is refused if the same use could be a `change` under the parent.
 UNDERSTATED = "would be shown with a weaker effect than it can have"
 
 
@@ -63,7 +63,7 @@ def type_within(inner: ParameterType, outer: ParameterType) -> bool:
 
 
 def _bare(type_: ParameterType) -> tuple[type, str]:
-    """Return a type without the source of its value."""
+    """Return a type without its `from`."""
     return type(type_), type_.model_copy(update={"source": None}).model_dump_json()
 
 

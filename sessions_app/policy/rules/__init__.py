@@ -1,6 +1,6 @@
 """The rules, each a frozen dataclass that returns Permit or Deny. A rule denies if facts are missing.
 
-To change a rule, only add fields with a default. A rule with a new meaning requires a new class.
+An existing rule can only gain fields with a default. A rule with a new meaning requires a new class.
 """
 
 from __future__ import annotations

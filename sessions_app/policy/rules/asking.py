@@ -68,7 +68,7 @@ class Covers:
             )
         if not facts.command_set_published:
             return Deny(
-                f"{ask.command_set} has no published version.",
+                f"The command set {ask.command_set} has no published version.",
                 "An administrator must publish a version first.",
             )
         return Permit(f"{self.policy} covers {ask.command_set} on {ask.cluster}.")
@@ -174,7 +174,7 @@ class EnoughApprovers:
 
     def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
         if facts.approvers is None:
-            return Deny("The approvers could not be determined.", "Try again.")
+            return Deny("Stint could not determine the approvers.", "Try again.")
         if self.clauses and not facts.is_known:
             return nobody_else(facts)
         if said := short_of(self.clauses, facts.approvers, "other person", "other people"):

@@ -1,5 +1,5 @@
-"""Who opened or changed a workflow. A workflow replaces an approval or a review only if that was another
-person.
+"""Who opened or changed a workflow. A workflow takes the place of an approval or a review only if
+another person did so.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class Doing:
     requester.
 
     ``by`` is the person or system as the source names them, or a username for Stint's own workflows; empty if
-    no one is named. Actions by the requester's owner, machine, or other accounts count as the requester's
-    own. Without facts, the person is unknown, which also counts as the requester's own.
+    no one is named. Actions by the requester's owner, machines, or other accounts count as the
+    requester's own. Without facts, the person is unknown, which also counts as the requester's own.
     """
 
     whose: Whose = Whose.UNKNOWN
@@ -60,5 +60,5 @@ class Doing:
         return f"Who {self.act} {workflow} is unknown{unmatched}"
 
 
-# The value without any facts: unknown.
+# The value if there are no facts: unknown.
 UNTOLD = Doing()

@@ -45,7 +45,7 @@ class BreakGlassReviewed:
 
 @dataclass(frozen=True, slots=True)
 class IncidentOpen:
-    """Requires an open incident, and no other kind of workflow. Closed incidents are never reopened."""
+    """Requires an open incident; no other kind of workflow will do. Closed incidents are never reopened."""
 
     tag: ClassVar[str] = "incident_open"
 
@@ -82,7 +82,7 @@ class IncidentOnCluster:
 
 @dataclass(frozen=True, slots=True)
 class OnCall:
-    """Limits incident access to the people whom the policy puts on call for incidents."""
+    """Limits incident access to the people who are on call under the policy."""
 
     tag: ClassVar[str] = "on_call"
     policy: str
@@ -165,7 +165,7 @@ def _reviewed(ask: Ask, facts: Facts, kind: str) -> Permit | Deny:
     if not facts.is_known:
         return nobody_else(facts)
     if facts.overdue_reviews is None:
-        return Deny("The pending reviews could not be determined.", "Try again.")
+        return Deny("Stint could not determine which reviews are pending.", "Try again.")
     if facts.overdue_reviews:
         them = " and ".join(facts.overdue_reviews)
         return Deny(

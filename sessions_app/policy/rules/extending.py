@@ -108,7 +108,7 @@ class ExtensionWithinWorkflow:
                 f"The extension would end after {ask.workflow}.",
                 "Shorten the extension, or move the planned end.",
             )
-        return Permit("No planned end is exceeded.")
+        return Permit("The extension ends within the workflow's planned time.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +131,7 @@ class ExtensionInWindow:
 
 @dataclass(frozen=True, slots=True)
 class ExtensionNotFrozen:
-    """Refuses an extension that runs into a freeze."""
+    """Refuses an extension that overlaps a freeze."""
 
     tag: ClassVar[str] = "extension_not_frozen"
     freezes: tuple[Freeze, ...]
@@ -141,8 +141,8 @@ class ExtensionNotFrozen:
         if grant is None:
             return _NO_GRANT
         if any(freeze.touches(grant.expires_at, _end(ask, grant)) for freeze in self.freezes):
-            return Deny("The extension would run into a freeze.", "Choose an end before the freeze.")
-        return Permit("No freeze at that time.")
+            return Deny("The extension would overlap a freeze.", "Choose an end before the freeze.")
+        return Permit("No freeze applies at that time.")
 
 
 def _end(ask: Ask, grant: GrantFacts) -> dt.datetime:

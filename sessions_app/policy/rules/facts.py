@@ -60,11 +60,11 @@ class WorkflowFacts:
 class GrantFacts:
     """The facts of a grant.
 
-    ``holder`` is the display name. ``unchanged``: targets, commands and workflow are those that were
-    approved. ``verdicts`` are all verdicts that count on the grant's request, whose digest is ``digest``.
-    ``by_workflow``: the grant was given because of its workflow, without approvals. ``reviewed``: another
-    person has reviewed it, or must. ``extended`` counts its approved extensions, and ``waiting`` is whether
-    another extension is pending.
+    ``holder`` is the display name. ``unchanged`` means that the targets, commands and workflow are the
+    approved ones. ``verdicts`` are all verdicts that count on the grant's request, whose digest is
+    ``digest``. ``by_workflow`` means that the grant was given because of its workflow, without approvals.
+    ``reviewed`` means that another person has reviewed the access or still must. ``extended`` counts its
+    approved extensions, and ``waiting`` is whether another extension is pending.
     """
 
     ref: str
@@ -82,7 +82,10 @@ class GrantFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """The facts, read just before the evaluation. For an unknown fact, pass the value that denies."""
+    """The facts, read just before the evaluation.
+
+    For an unknown fact, pass the value that makes rules deny.
+    """
 
     now: dt.datetime
     requester_enabled: bool

@@ -1,4 +1,4 @@
-"""Rules about a grant, which check that the reasons for it still apply."""
+"""Rules that check whether the reasons for a grant still apply."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _AGAIN = "Request new access, and have it approved or reviewed."
 
 @dataclass(frozen=True, slots=True)
 class ScopeUnchanged:
-    """Requires that the targets, the commands and the facts of the workflow are those that were approved."""
+    """Requires the approved targets, commands and workflow facts."""
 
     tag: ClassVar[str] = "scope_unchanged"
 
     def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
         if facts.grant is not None and facts.grant.unchanged:
-            return Permit("Targets and commands are those that were approved.")
+            return Permit("The targets and commands are the approved ones.")
         return Deny("Targets or commands changed since the approval.", "Request new access.")
 
 
@@ -48,8 +48,8 @@ class ApprovalsStand:
 
 @dataclass(frozen=True, slots=True)
 class WorkflowStillVouches:
-    """Requires that a workflow that replaced an approval or a review is still known to be another
-    person's.
+    """For a workflow that took the place of an approval or a review: requires that it is still
+    known to be another person's.
     """
 
     tag: ClassVar[str] = "workflow_still_vouches"

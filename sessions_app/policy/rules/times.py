@@ -13,7 +13,7 @@ from sessions_app.policy.starts import begins_at
 from sessions_app.policy.windows import Freeze, Window, covering, next_free
 
 _TOLERANCE = dt.timedelta(minutes=1)
-# In seconds. A shorter duration is useless.
+# In seconds. A shorter duration would be useless.
 _SHORTEST = 60
 
 
@@ -88,13 +88,13 @@ class InWindow:
             when = "now" if earliest == facts.now else f"when {ask.workflow} begins"
             return Deny(
                 "The requested time is not in an allowed window.",
-                f"A long enough window is open {when}.",
+                f"A window that is long enough is open {when}.",
                 {"starts_at": None},
             )
         if opens is not None:
             return Deny(
                 "The requested time is not in an allowed window.",
-                f"The next long enough window starts {say_utc(opens)}.",
+                f"The next window that is long enough starts {say_utc(opens)}.",
                 {"starts_at": opens.isoformat()},
                 (opens,),
             )
@@ -127,4 +127,4 @@ class NotFrozen:
                     {"starts_at": freeze.end.isoformat()},
                     (freeze.end,),
                 )
-        return Permit("No freeze at that time.")
+        return Permit("No freeze applies at that time.")

@@ -136,7 +136,7 @@ class WorkflowFresh:
             return Permit(f"The status of {ask.workflow} is current.")
         return Deny(
             f"{ask.workflow} could not be read for {say_duration(int(silence))}, so it counts as closed.",
-            f"Try again when {facts.workflow.source} responds.",
+            f"Try again when {facts.workflow.source} responds again.",
         )
 
 

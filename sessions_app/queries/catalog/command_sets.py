@@ -29,8 +29,8 @@ def document_of(version: CommandSetVersion) -> CommandSetDocument:
 
 
 def compiled_open(version: CommandSetVersion) -> CompiledSet:
-    """Return a version compiled with open parameters: it allows everything that any grant of the version
-    could allow.
+    """Return a version compiled with open parameters, which allows everything that any grant of the
+    version could allow.
 
     Raises DocumentError.
     """
@@ -86,7 +86,7 @@ def compiled(
 
 
 def asked(request: AccessRequest) -> CompiledSet:
-    """Return the commands that a request is for.
+    """Return the commands that a request asks for.
 
     For an extension, these are only the commands that approvers left of the extended grant.
     """

@@ -57,7 +57,7 @@ def _lines(document: Any) -> list[str]:
 
 
 class Version(NamedTuple):
-    """A version of a document, offered as a time to compare with."""
+    """A version of a document, whose time a form offers for a comparison."""
 
     key: str
     label: str

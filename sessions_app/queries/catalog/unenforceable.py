@@ -1,5 +1,5 @@
-"""Why command sets can't be granted on a cluster: rules that the connection can't enforce, and roles seen on
-targets.
+"""Reasons why command sets can't be granted on a cluster: rules that the connection can't enforce, and roles
+found on targets.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a changed document may allow that the stored one does not, and who can publish the change."""
+"""Whether a changed document may allow more than the stored one, and who can publish the change."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def wider_set(name: str, document: CommandSetDocument) -> list[str]:
     """Return the parts of a command set that may allow more than its published version; empty if there are
     none.
 
-    A new, removed or unreadable command set allows nothing so far.
+    A command set that is new, removed or unreadable allows nothing so far.
     """
     command_set = CommandSet.objects.live().filter(name=name).prefetch_related("versions").first()
     published = command_set.published if command_set else None

@@ -30,7 +30,7 @@ def trusted_authorities(purpose: str) -> list[SigningKey]:
 def private_key_of(key: SigningKey) -> bytes:
     """Return an authority's private key: in OpenSSH format for SSH, PEM for TLS.
 
-    Raises CannotDecrypt if STINT_SECRET_KEY differs.
+    Raises CannotDecrypt if STINT_SECRET_KEY has changed.
     """
     return unseal(bytes(key.sealed_private_key), place=place_of(key, "sealed_private_key"))
 
@@ -44,7 +44,7 @@ def public_line(key: SigningKey) -> str:
 def gateway_ca_pair(key: SigningKey) -> Pair:
     """Return the certificate and private key of an authority of the web gateways.
 
-    Raises CannotDecrypt if STINT_SECRET_KEY differs.
+    Raises CannotDecrypt if STINT_SECRET_KEY has changed.
     """
     return Pair(key.public_key.encode("ascii"), private_key_of(key))
 

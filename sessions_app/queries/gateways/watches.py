@@ -10,7 +10,7 @@ from broker.kernel.crypto import CannotDecrypt, place_of, unseal
 from sessions_app.connectors.registry import find
 from sessions_app.models import CommandRun, RunState, Watch
 
-# What prints into a terminal on Kubernetes. Other requests are answered with objects, which are not recorded.
+# The Kubernetes commands with terminal output. Other requests return objects, which are not recorded.
 _STREAMED = (["exec"], ["attach"])
 
 
@@ -40,8 +40,8 @@ def _opened(watch: Watch) -> OpenWatch | None:
 
 
 def watchable(run: CommandRun) -> bool:
-    """Whether a command is running, and a gateway records what it prints. Its cluster must have
-    been loaded.
+    """Whether a command is running, and a gateway records its output. The command's cluster
+    must have been loaded.
     """
     kind = find(run.grant.cluster.kind)
     # The result of a statement is recorded once it is complete.

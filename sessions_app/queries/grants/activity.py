@@ -1,6 +1,7 @@
 """How much access was granted, used, refused and reviewed in a period, and how fast its end was confirmed.
 
-The results have rows for each day or week, or for each of its clusters. Several rows can have the same key.
+The results have one or more rows for each day or week, or for each of its clusters. Several rows can have the
+same key.
 """
 
 from __future__ import annotations
@@ -50,7 +51,9 @@ from sessions_app.queries.status.settled import Known
 
 
 class Granted(NamedTuple):
-    """The grants of one part of a period on one cluster, by id. ``to_review`` need a review, or had one.
+    """The grants of one part of a period on one cluster, by id.
+
+    ``to_review`` counts grants that need a review, or had one.
 
     ``ended`` counts grants that started and ended; ``unused`` counts those of them without a session.
     """
@@ -65,7 +68,7 @@ class Granted(NamedTuple):
 
 
 class Reviews(NamedTuple):
-    """The grants of one part of a period that wait for a review. ``overdue`` counts those that are late."""
+    """The grants of one part of a period that wait for a review. ``overdue`` counts the late reviews."""
 
     day: dt.date
     waiting: int
@@ -137,7 +140,7 @@ def granted(known: Known) -> list[Granted]:
         "ended": Count("pk", filter=_OVER),
         "unused": Count("pk", filter=_OVER & Q(session__isnull=True)),
     }
-    # Not EXISTS: PostgreSQL would read all sessions, even for a few grants.
+    # Not EXISTS, for which PostgreSQL would read all sessions, even for a few grants.
     session = Subquery(Session.objects.filter(grant=OuterRef("pk")).values("pk")[:1])
     rows = [Granted(*one[:7]) for one in known.counts]
     for found in known.others(
@@ -165,7 +168,7 @@ def to_review(reader: Identity, period: Period, now: dt.datetime) -> list[Review
 def refused(known: Known) -> list[Refused]:
     """Return the refused commands of the period under grants that the reader may see, by part and cluster."""
     every = CommandRun.objects.filter(state=RunState.REFUSED)
-    # No command is tried after its grant's end, so older grants need not be read.
+    # No command is attempted after its grant's end, so grants that ended earlier need not be read.
     recent = Q(state=GrantState.ENDED, ended_at__gte=known.period.since) | ~Q(state=GrantState.ENDED)
 
     def own() -> CommandRunQuerySet:
@@ -180,9 +183,9 @@ def refused(known: Known) -> list[Refused]:
 
 
 def _own(reader: Identity, condition: Q) -> GrantQuerySet:
-    """Return the grants that match and that the reader may see without a permission.
+    """Return the matching grants that the reader may see without a permission.
 
-    Held and delegated grants are each found by their own index.
+    Held grants and delegated grants are each found by their own index.
     """
     held = Grant.objects.filter(answered_for_by(reader, "holder"), condition).values("pk")
     handed_on = Grant.objects.filter(condition, pk__in=handed_on_by(reader)).values("pk")

@@ -30,11 +30,11 @@ OVER = (GrantState.REVOKING, GrantState.ENDED)
 
 def comparison(grant: Grant, now: dt.datetime) -> dict[str, Any]:
     """Return a comparison as plain data: how often each approved command and target was used, how much of the
-    approved time was used, and what was refused.
+    approved time was used, and the refused commands.
 
     Times are in seconds. ``sentence`` summarizes the comparison. The cost does not depend on how many
-    commands ran. Unknown values are None: which command was used, if the target enforces the commands, and a
-    count of zero, if the target reports nothing.
+    commands ran. Unknown values are None: the command that was used, if the target enforces the commands;
+    and a count of zero, if the target reports nothing.
     """
     views = [
         view
@@ -65,7 +65,7 @@ def comparison(grant: Grant, now: dt.datetime) -> dict[str, Any]:
 
 
 class _Uses(NamedTuple):
-    """How often something was used, and how many of these runs failed."""
+    """The number of runs with one value of a field, and how many of these failed."""
 
     times: int
     failed: int
@@ -148,12 +148,12 @@ def sentence(
     refused: int | None,
 ) -> str:
     """Return the summary, such as "3 of 5 commands were used, on 1 of 2 targets, for 12 of 60 minutes; 2
-    commands were refused". A value of None means that the target does not report it.
+    commands were refused". The target does not report values that are None.
     """
     unit, name = (60, "minute") if approved >= 120 else (1, "second")
     time = f"{_round(used, unit)} of {_many(_round(approved, unit), name)}"
     if None in targets and refused is None and not any(targets):
-        return f"Access for {time}. Stint does not observe what was run or refused here."
+        return f"Access for {time}. Stint does not observe commands or refusals on this kind of cluster."
     parts = []
     if None not in commands:
         count = sum(1 for times in commands if times)
@@ -169,7 +169,7 @@ def sentence(
 
 def _refusals(times: int | None) -> str:
     if times is None:
-        return "refusals are not observed here"
+        return "refusals are not observed"
     what = f"{_many(times, 'command')} {'was' if times == 1 else 'were'} refused"
     return what if times else "no command was refused"
 

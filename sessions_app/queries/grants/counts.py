@@ -35,7 +35,7 @@ def how_many_live(field: str) -> Coalesce:
     """Return an expression that counts, for each row, the grants in use.
 
     ``field`` is the grant's foreign key to the row. The count is a subquery per row, because a join would
-    read every grant that ever existed.
+    read all grants, including old ones.
     """
     live = Grant.objects.filter(state__in=LIVE, **{field: OuterRef("pk")}).order_by().values(field)
     return Coalesce(Subquery(live.annotate(count=Count("pk")).values("count")), 0)

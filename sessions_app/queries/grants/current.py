@@ -22,8 +22,8 @@ TIME_OVER = why_over(EndReason.EXPIRED)
 class GrantNow:
     """The current state of a grant.
 
-    ``cut``: running commands may not finish. ``finish_until`` is their deadline. ``over_at`` is when the
-    grant's end began; None if it has not begun.
+    ``cut`` means that running commands may not finish. Otherwise ``finish_until`` is their deadline.
+    ``over_at`` is when the grant's end began; None if it has not begun.
     """
 
     ref: str
@@ -61,8 +61,8 @@ def grants_now(ids: Iterable[int], now: dt.datetime) -> dict[int, GrantNow]:
             expires_at=expires_at,
             finish_until=over[pk].finish_until if pk in over else None,
             end_reason=over[pk].end_reason if pk in over else "",
-            # At the deadline, heartbeats stop and the parent grants are over too, but commands may still
-            # finish.
+            # At the deadline, heartbeats stop and the parent grants are also over, but commands may
+            # still finish.
             cut=(
                 not _may_finish(over[pk], now) if pk in over else not held or (not heard and expires_at > now)
             ),
@@ -110,7 +110,7 @@ def hold_of(run_id: int, now: dt.datetime) -> HoldNow:
     return HoldNow("over", "", f"The command is already {run.state}.")
 
 
-# When something is next due, as an SQL expression.
+# The time of the next due task, as an SQL expression.
 NEXT_DUE = """
 least(
     (SELECT min(expires_at) FROM sessions_app_grant WHERE state IN ('scheduled', 'provisioning', 'active')),
@@ -126,7 +126,7 @@ _NEXT = Statement("stint_next_due", f"SELECT {NEXT_DUE}")
 
 
 def next_due() -> dt.datetime | None:
-    """Return when something is next due, which may be in the past; None if nothing is pending."""
+    """Return the time of the next due task, which may be in the past; None if nothing is pending."""
     return due_at(_NEXT(()).get_value(0, 0))
 
 
@@ -157,19 +157,19 @@ def to_revoke_now(now: dt.datetime, limit: int = BATCH) -> tuple[int, ...]:
     """Return the ids of grants whose targets can be called now, alternating between hosts: the first in line
     at each host, then the second at each, and so on.
 
-    As a result, a busy host with many waiting grants delays no other host. At each host, one retry follows
-    every four first attempts.
+    As a result, a busy host with many waiting grants does not delay other hosts. At each host, one retry
+    follows every four first attempts.
     """
     found = _TO_REVOKE([str(value).encode() for value in (now, limit)])
     return tuple(number(found.get_value(row, 0)) for row in range(found.ntuples))
 
 
 def overdue(now: dt.datetime) -> tuple[int, float]:
-    """Return the number of grants whose end is due but not confirmed, and by how many seconds the most
-    overdue one is late.
+    """Return the number of grants whose end is due but not confirmed, and the delay of the most
+    overdue one in seconds.
 
-    Lateness counts from the deadline or, if earlier, from when the end began. Grants whose end has not begun
-    also count.
+    The delay counts from the deadline or, if earlier, from the beginning of the end. Grants whose end has not
+    begun also count.
     """
     due = Grant.objects.not_ended().annotate(due=Least("expires_at", "revoking_at", "end_intents__at"))
     found = due.filter(due__lt=now).aggregate(count=Count("pk", distinct=True), since=Min("due"))

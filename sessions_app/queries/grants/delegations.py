@@ -11,8 +11,8 @@ _DEEPEST = 10
 
 
 def chain_of(grant: Grant) -> list[Grant]:
-    """Return the chain of grants that a grant was delegated from, starting with the original and ending with
-    the grant itself.
+    """Return the chain of grants from which a grant was delegated, starting with the original grant and
+    ending with the grant itself.
     """
     found = [grant]
     while found[0].parent_id is not None and len(found) <= _DEEPEST:
@@ -33,7 +33,7 @@ def tree_below(grant: Grant) -> list[tuple[int, Grant]]:
     """Return all grants that were delegated from a grant, directly or indirectly, each with its depth, in
     tree order.
 
-    Anyone who can see the grant can see these.
+    Anyone who can see the grant can also see these.
     """
     level, by_parent = [grant.pk], dict[int, list[Grant]]()
     for _ in range(_DEEPEST):

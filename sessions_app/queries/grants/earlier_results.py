@@ -1,4 +1,4 @@
-"""The results of a grant's earlier calls, as far as decisions on later calls depend on them."""
+"""The results of a grant's earlier calls on which decisions about later calls depend."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sessions_app.policy.commands.mcp.results import Seen, Untrusted, Value
 # Values that were returned longer ago no longer count.
 RESULTS_LAST = dt.timedelta(hours=24)
 
-# Delegated grants share their holders' context, so an untrusted result concerns the whole tree.
+# Holders of delegated grants may share a context, so an untrusted result affects the whole tree.
 _UNTRUSTED = """
 SELECT id, argv->>0 FROM sessions_app_commandrun
  WHERE untrusted AND started_at IS NOT NULL AND grant_id = ANY (stint_tree(%s)) AND id <> %s

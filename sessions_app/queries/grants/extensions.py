@@ -12,7 +12,9 @@ HALF_AN_HOUR = 1800
 
 
 class Extension(NamedTuple):
-    """An extension: by how many seconds a grant can be extended, and whether this needs approval."""
+    """A possible extension: the number of seconds by which a grant can be extended, and whether this needs
+    approval.
+    """
 
     seconds: int
     approval: bool

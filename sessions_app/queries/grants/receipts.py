@@ -1,4 +1,4 @@
-"""The receipt of a grant: what was approved, run and refused, how the grant ended, and what was verified."""
+"""The receipt of a grant: the approvals, the commands run and refused, the end, and its verification."""
 
 from __future__ import annotations
 

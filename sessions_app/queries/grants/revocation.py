@@ -61,15 +61,15 @@ def is_in_use(grant: Grant) -> bool:
 
 
 def to_make(grant: Grant) -> QuerySet[Lease]:
-    """Return the leases of a grant that must be created on their target: not yet created, expired, or not
-    valid long enough.
+    """Return the leases of a grant whose access must be created on the target, because it does not exist
+    yet, has expired, or expires too early.
     """
     waiting = Q(made_until__isnull=True) | Q(made_until__lt=grant.expires_at)
     return grant.leases.filter(waiting, gone_at__isnull=True)
 
 
 def installation_mark() -> str:
-    """Return the 8 hexadecimal digits that the mark of every grant of this installation begins with."""
+    """Return the 8 hexadecimal digits with which the mark of every grant of this installation begins."""
     for (mark,) in ask("SELECT mark FROM sessions_app_installation WHERE id = 1"):
         return str(mark)
     row, _ = Installation.objects.get_or_create(pk=1, defaults={"mark": secrets.token_hex(4)})
@@ -96,7 +96,7 @@ def neighbors_of(grant: Grant, leases: Sequence[Lease]) -> dict[tuple[str, int],
 
 def unfinished_uploads(grant: Grant) -> dict[int, list[str]]:
     """Return, by the id of their target, the temporary files that uploads of a grant may have left: the
-    latest ones, at most ``UPLOADS`` in all.
+    latest ones, at most ``UPLOADS`` in total.
     """
     found: dict[int, list[str]] = {}
     if _uploads(grant):

@@ -57,9 +57,9 @@ def _standing(grant: GrantNow, *, revoked: bool, until: dt.datetime | None, now:
 
 
 def shared_token(grant: Grant) -> str:
-    """Return the text of the token that a grant has or would get, for kinds whose clients share one.
+    """Return the text of the token that a grant has or would get, for kinds whose clients share one token.
 
-    It is derived from a key, so it is stored nowhere.
+    The text is derived from a key, so it is stored nowhere.
     """
     return _shared(grant.mark, grant.credentials.filter(revoked_at__isnull=False).count())
 

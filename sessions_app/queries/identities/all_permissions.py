@@ -40,7 +40,7 @@ _PEOPLE_OF_CLUSTER = ("requesters", "viewers", "approvers", "administrators")
 @dataclass(frozen=True, slots=True)
 class Scope:
     """What a reader may see: permissions on these clusters, under these policies, and of these identities, by
-    name. Without clusters (None): all.
+    name. If ``clusters`` is None, the reader may see everything.
     """
 
     clusters: frozenset[str] | None = None
@@ -58,8 +58,8 @@ class Scope:
 
 
 def scope_of(reader: Identity) -> Scope:
-    """Return what the reader may see: permissions on clusters and under policies that they view, approve or
-    administer, and those of themselves and their machines. Stint administrators see all.
+    """Return the permissions that the reader may see: those on clusters and under policies that they view,
+    approve or administer, and those of themselves and their machines. Stint administrators see all.
     """
     if reader.is_superuser:
         return Scope()
@@ -92,7 +92,7 @@ def permissions_seen_by(reader: Identity, moment: dt.datetime) -> Sequence[Permi
 def permissions_at(moment: dt.datetime) -> Sequence[Permission]:
     """Return who had which permissions at a given time, sorted.
 
-    An identity that was disabled at that time had no permissions, and neither had its machines.
+    If an identity was disabled at that time, it and its machines had no permissions.
     """
     return permissions_of(snapshot_at(moment))
 
@@ -103,7 +103,7 @@ def entries_at(moment: dt.datetime, scope: Scope) -> list[Entry]:
 
 
 def entries_in(snapshot: Snapshot, scope: Scope) -> list[Entry]:
-    """Return who can do what on each cluster in a snapshot, as far as the scope shows it."""
+    """Return who can do what on each cluster in a snapshot, limited to the scope."""
     return [entry for entry in entries_of(permissions_of(snapshot), snapshot) if scope.shows(entry)]
 
 
@@ -200,7 +200,7 @@ def _members(groups: Iterable[Mapping[str, Any]], people: Iterable[_Known]) -> d
 
 @dataclass(slots=True)
 class _Known:
-    """What the record says about an identity."""
+    """The facts about an identity in the record."""
 
     name: str
     is_machine: bool

@@ -17,7 +17,7 @@ def outlived_token(text: str, ref: str, now: dt.datetime) -> APIToken | None:
     None.
 
     A run's token is short-lived, but its job may take long. Until the grant's deadline, the expired token can
-    still read the grant, send its heartbeats and end it, and nothing else.
+    still read the grant, send its heartbeats and end it, but do nothing else.
     """
     token = bound_token(text)
     if token is None:

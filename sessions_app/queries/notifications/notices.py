@@ -41,8 +41,8 @@ from sessions_app.models.notice import NEAR_END, NoticeQuerySet
 from sessions_app.queries.requests import deciders
 from sessions_app.queries.statements.composed import Composed, Part, values_of
 
-# Open notifications are searched only among this many of the newest unread ones, because every page counts
-# them.
+# Every page counts open notifications, so they are searched only among this many of the newest unread
+# ones.
 NEWEST = 500
 DECISIONS = frozenset((Asks.VERDICT, Asks.DECISION, Asks.DIGEST, Asks.RELEASE, Asks.REVIEW))
 
@@ -68,11 +68,11 @@ _UNREAD = Composed("stint_unread", lambda reader, now: [values_of(unread_of(read
 def _decidable(identity: Identity, now: dt.datetime) -> Q:
     """Return the condition that a notification asks for a decision that this identity can still make.
 
-    Each notification is looked up among the items to decide. The other way around, every page would check
-    every item that can be decided.
+    Each notification is looked up among the items to decide. Otherwise, every page would check every item
+    that can be decided.
     """
     requests, holds = deciders.requests_for(identity, now), deciders.holds_for(identity, now)
-    # Items that came after the notification, up to the newest one that it covers.
+    # Items after the notification, up to the newest one that it covers.
     told = holds.filter(
         grant=OuterRef("grant"), pk__lte=OuterRef("run"), tried_at__gte=OuterRef("created_at")
     )
@@ -135,8 +135,8 @@ _COMBINED = Composed("stint_combined", _combined)
 
 
 def _open(now: dt.datetime) -> Q:
-    """Return the condition that a notification asks for an action other than a decision, which is still
-    possible.
+    """Return the condition that a notification asks for an action other than a decision, and that the
+    action is still possible.
     """
     pending = Q(request__state=RequestState.PENDING, request__lapses_at__gt=now)
     live = Q(grant__state=GrantState.ACTIVE, grant__expires_at__gt=now)
@@ -178,7 +178,7 @@ def outcome_of(notice: Notice, now: dt.datetime) -> str:
     if said := _outcome(notice, now):
         return said
     open_ = notice.asks not in DECISIONS or vars(notice)["decidable"]
-    return "" if open_ else "No longer yours to decide"
+    return "" if open_ else "You can no longer decide this"
 
 
 def _outcome(notice: Notice, now: dt.datetime) -> str:

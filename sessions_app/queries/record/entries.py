@@ -2,8 +2,8 @@
 actions.
 
 For a reader with few visible grants and requests, entries are selected by these objects. For a reader with
-many, the newest entries are read backwards, and the object of each is looked up. Either way, the cost does
-not depend on the length of the record.
+many, the newest entries are read backwards, and the object of each is looked up. In both cases, the cost
+does not depend on the length of the record.
 """
 
 from __future__ import annotations
@@ -98,8 +98,8 @@ def newest_visible(
     """Return the newest entries that the identity can see, numbered below ``before``, that contain the text.
 
     With ``cluster``, only entries about the named cluster, or about grants and requests on it, count. If
-    entries must be read one by one, at most 20,000 are. The page may then be short; ``looked_to`` is how far
-    the search got.
+    entries must be read one by one, at most 20,000 are read. The page may then be short, and ``looked_to``
+    is the last entry that was checked.
     """
     newer = before is not None
     found = entries.order_by("-seq") if before is None else entries.filter(seq__lt=before).order_by("-seq")
@@ -143,7 +143,7 @@ def _looked_up(
 ) -> QuerySet[AuditEntry]:
     """Look up each entry's grant or request among the given ones, by its reference.
 
-    Within an OR, `IN` would read all of them.
+    Within an OR, `IN` would read all of the given ones.
     """
     number = Case(
         When(

@@ -1,4 +1,4 @@
-"""What legal holds cover."""
+"""The data that legal holds cover."""
 
 from __future__ import annotations
 

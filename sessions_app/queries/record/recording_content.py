@@ -1,4 +1,4 @@
-"""Reads the content of recordings.
+"""Read the content of recordings.
 
 Source: asciicast v2, https://docs.asciinema.org/manual/asciicast/v2/.
 """
@@ -22,7 +22,7 @@ from sessions_app.storage.base import ObjectStore, StoreError
 from sessions_app.storage.registry import store_at
 from sessions_app.storage.sealed import opened
 
-# How many bytes of a file are read at a time. Its lines are far shorter.
+# The number of bytes that are read at a time, far more than the length of a line.
 CHUNK_BYTES = 256 * 1024
 
 log = structlog.get_logger(__name__)
@@ -31,7 +31,7 @@ log = structlog.get_logger(__name__)
 def object_store() -> ObjectStore:
     """Return the object store for recordings.
 
-    Raises StoreError, also if no store is configured and recordings stay in RECORDINGS_DIR.
+    Raises StoreError, including if no store is configured and recordings stay in RECORDINGS_DIR.
     """
     if not settings.RECORDINGS_STORE:
         raise StoreError("STINT_RECORDINGS_STORE is not set")
@@ -42,8 +42,8 @@ def open_recording(run: CommandRun) -> io.BufferedReader | None:
     """Return the recording of a run as a seekable file; None if it is neither on this machine nor in the
     store.
 
-    Opening and reading raise CannotDecrypt or OSError: StoreError if the store does not answer, Altered if
-    the stored object was altered.
+    Opening and reading raise CannotDecrypt or OSError: StoreError if the store does not respond, Altered
+    if the stored object was altered.
     """
     return open_file(run.recording) or _open_stored(run)
 

@@ -23,7 +23,7 @@ from sessions_app.queries.requests.facts import readable_document
 # For how many seconds a process caches the total size of all recordings. The size for a grant is read each
 # time.
 _TOTAL_HOLDS_S = 60.0
-# Beyond these shares, administrators are warned: of the limit for recordings, and of the disk's free space.
+# Administrators are warned beyond these shares of the limit for recordings, and of the disk's free space.
 _NEARLY_FULL = 0.8
 _DISK_LEFT, _DISK_LEFT_BYTES = 0.05, 2**30
 # An unreported file that has not changed for this long is no longer being written.
@@ -75,14 +75,14 @@ _OF_GRANT = (
 
 
 class Rooms:
-    """Tracks how much one process may still record."""
+    """The space that one process may still use for recordings."""
 
     def __init__(self) -> None:
         self._total, self._asked = 0, float("-inf")
 
     def room_for(self, *, grant_id: int) -> Room:
-        """Return the space for another recording of a grant: the smallest of what the limits for a command,
-        the grant and all recordings leave.
+        """Return the space for another recording of a grant: the smallest space that the limits for a
+        command, the grant and all recordings leave.
         """
         ((kept,),) = ask(_OF_GRANT, grant_id)
         return min(
@@ -107,8 +107,8 @@ def _left(limit: int, kept: int, words: str) -> Room:
 
 
 def _left_on_disk() -> Iterator[Room]:
-    """Yield the disk space for recordings that wait for the object store, so that an unreachable store does
-    not fill the disk.
+    """Yield the space left on disk if recordings wait for the object store, so that they don't fill the
+    disk while the store is unreachable.
     """
     disk = free_disk() if settings.RECORDINGS_STORE else None
     if disk is not None:
@@ -146,20 +146,20 @@ def waiting_recordings() -> Waiting:
 
 
 def recordings_trouble(kept: int) -> str:
-    """Return what will soon prevent recording when all recordings take up ``kept`` bytes; empty if nothing
-    will.
+    """Return the problem that will soon prevent recording, if all recordings take up ``kept`` bytes; empty
+    if there is none.
     """
     most = settings.RECORDINGS_BYTES
     if kept >= most * _NEARLY_FULL:
         return (
             f"recordings take {_mib(kept)} of {_mib(most)}, and output beyond that is not recorded: "
-            "keep recordings for a shorter time, or raise STINT_RECORDINGS_MIB"
+            "keep recordings for a shorter time, or increase STINT_RECORDINGS_MIB"
         )
     disk = free_disk()
     if disk is not None and disk.free < disk.reserve:
         return (
             f"the disk with the recordings has {_mib(disk.free)} left, and commands are cut when the "
-            "disk is full: free some space"
+            "disk is full: free up space"
         )
     return ""
 

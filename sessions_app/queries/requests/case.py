@@ -1,4 +1,6 @@
-"""Loads a case: everything that the evaluation of a request or a grant depends on, read right before it."""
+"""Load a case: all data on which the evaluation of a request or a grant depends, read right before the
+evaluation.
+"""
 
 from __future__ import annotations
 
@@ -51,11 +53,11 @@ def case_of_draft(
 ) -> Case:
     """Return the case of a request that is not stored, under this document.
 
-    ``named`` is the given reference if that workflow does not exist: the rules report the error in it. With
-    ``offering``, open workflows that the policy would accept are looked up if the policy requires another
-    one. ``like`` is the case of the same request under another policy; values that do not depend on the
-    policy are taken from it. ``may_request`` is whether the requester can request access under this policy,
-    if the caller has just read that.
+    ``named`` is the given reference if that workflow does not exist; the rules then report the error in the
+    reference. With ``offering``, open workflows that the policy would accept are looked up if the policy
+    requires another one. ``like`` is the case of the same request under another policy; values that do not
+    depend on the policy are taken from it. ``may_request`` is whether the requester can request access under
+    this policy, if the caller has just read that.
     """
     ask, facts = (like.ask, like.facts) if like else _requested(draft, targets, now, named=named)
     facts = _under(document, draft, facts, may_request=may_request, asked=True)
@@ -71,8 +73,8 @@ def case_of_request(request: AccessRequest, targets: Sequence[Target], now: dt.d
     """Return the case of a pending request. ``targets`` are the request's targets that still exist. Raises
     Unreadable.
 
-    A start time in the past means an immediate start. Waiting for a verdict may have used up part of the
-    workflow's planned time, with which the grant ends.
+    A start time in the past means an immediate start. The grant ends with the workflow's planned time,
+    part of which may have passed while the request waited for a verdict.
     """
     duration, workflow = request.duration, request.workflow
     if workflow is not None and workflow.ends_at is not None:
@@ -98,8 +100,8 @@ def case_of_grant(
     request, decided = _request_of(grant)
     targets = targets_of(request)
     unchanged = scope_of(request, targets).digest() == request.digest
-    # Evaluated for the grant's time, not for now: a start that is slightly late still fits its window, and a
-    # reduced duration counts as reduced. An extension is not part of the original request.
+    # Evaluated for the grant's time, not for now, so that a start that is slightly late still fits its
+    # window, and a reduced duration counts as reduced. An extension is not part of the original request.
     span = min(request.duration, int((grant.expires_at - grant.starts_at).total_seconds()))
     starts_at = grant.expires_at - dt.timedelta(seconds=span)
     ask, facts = _read(request, targets, now)
@@ -241,7 +243,7 @@ def _under(
 ) -> Facts:
     """Return the facts, including those that depend on the policy.
 
-    ``asked``: a request is being evaluated, which needs approvers.
+    ``asked`` means that a request is being evaluated, which needs approvers.
     """
     policy, requester = request.policy, request.requester
     if may_request is None:

@@ -1,11 +1,11 @@
-"""Who can decide what, defined once: as lists for a person, as people for a request or grant, and as a check
-with a reason.
+"""Who can decide what. The same rules apply to a person's lists, to the people for a request or grant, and
+to checks with a reason.
 
-People can't decide on their own access through any account or machine. Their own access includes what they or
-their machines request or hold, actions of their other accounts, and everything delegated from such a grant.
-Machines decide nothing. People count, not accounts: a person who has decided with one account has decided. An
-account of a person without an email address could belong to anyone, so it can't decide, and no one can decide
-on its access.
+People can't decide on their own access, not even through another account or a machine. Their own access
+includes requests and grants of all their accounts and machines, and everything delegated from such a grant.
+Machines decide nothing. Only people count, not accounts: a person decides only once, with any account. A
+person's account without an email address could belong to anyone, so it can't decide, and no one can decide on
+its access.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ OVER = (GrantState.REVOKING, GrantState.ENDED)
 
 # Requests.
 
-# The verdicts on a request, with the necessary columns of their approvers. Prefetching reads them once for
+# The verdicts on a request, with the necessary columns of their approvers. They are prefetched once for
 # all code that counts them.
 VERDICTS = Prefetch(
     "approvals", Approval.objects.select_related("approver__owner").prefetch_related("approver__groups")
@@ -85,7 +85,7 @@ SELECT identity_id, auth_group.id, name
 
 
 def read_verdicts(request: AccessRequest) -> None:
-    """Read the verdicts on a request as `VERDICTS` does, unless they were read."""
+    """Read the verdicts on a request as `VERDICTS` does, unless they are already prefetched."""
     if is_kept(request.approvals):
         return
     found = _VERDICTS(request.pk)
@@ -200,7 +200,7 @@ def why_never_met(document: PolicyDocument) -> str:
     people = Identity.objects.active().filter(groups__name__in=groups, person=UNKNOWN)
     nameless = people.distinct().order_by("username").values_list("username", flat=True)
     unknown = f"; {', '.join(nameless)}: without an email address, no approval counts" if nameless else ""
-    return f"no request could be approved: it needs {said}{twins}{unknown}"
+    return f"no request could be approved: each needs {said}{twins}{unknown}"
 
 
 # Decisions within a grant: on held commands, and on whether a suspended grant may continue.

@@ -22,7 +22,7 @@ def extent_of(request: AccessRequest) -> Extent:
 def left_of(request: AccessRequest) -> Extent:
     """Return a request's extent as reduced by all approvers so far.
 
-    Approvals that would leave nothing are not accepted. Uses prefetched approvals.
+    Approvals that would leave an empty extent are not accepted. Uses prefetched approvals.
     """
     whole = extent_of(request)
     return whole.meet(whole.narrowed(approval.narrowing) for approval in _counted(request))

@@ -156,7 +156,7 @@ def target_facts(target: Target) -> TargetFacts:
 
 
 def login_of(cluster: Cluster) -> dict[str, Any]:
-    """Return what a lease stores about logging in to its target, because the cluster's login may change
+    """Return the login data that a lease stores for its target, because the cluster's login may change
     later.
     """
     return {"connection": cluster.connection, "sealed_connection": cluster.sealed_connection}
@@ -210,7 +210,8 @@ def bound_facts(workflow: Workflow, version: CommandSetVersion) -> dict[str, str
     times = {"starts_at": workflow.starts_at, "ends_at": workflow.ends_at}
     found = {name: moment.astimezone(dt.UTC).isoformat() for name, moment in times.items() if moment}
     for fact in workflow_parameters(version).values():
-        # The reference and the id at the source identify the workflow, which is part of the scope anyway.
+        # The reference and the id at the source identify the workflow, which is part of the scope in any
+        # case.
         if fact not in ("id", "ref"):
             found[f"workflow.{fact}"] = workflow.fact(fact)
     return found

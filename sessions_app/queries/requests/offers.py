@@ -128,7 +128,9 @@ class _Fit:
 
 
 def _fit(version: CommandSetVersion, question: Question | None) -> _Fit | None:
-    """Return how a command set allows what is asked, with the resulting parameters; None if it does not."""
+    """Return how a command set allows the command or question, with the resulting parameters; None if it does
+    not.
+    """
     try:
         document = document_of(version)
         if question is None:

@@ -1,4 +1,4 @@
-"""Past requests under a policy, reconstructed as far as possible so that they can be evaluated again."""
+"""Past requests under a policy, reconstructed as far as possible, so that they can be evaluated again."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ class Approvers:
     def __call__(self, past: PastRequest) -> tuple[frozenset[str], ...]:
         """Return the groups of each other person.
 
-        The requester is left out, with all accounts and machines.
+        All accounts and machines of the requester are left out.
         """
         name = past.ask.requester
         if name not in self._found:

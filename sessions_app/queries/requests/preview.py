@@ -32,7 +32,7 @@ class Preview:
 
     ``draft`` is the request as it would be stored, without a number. Its rules and digest are the same as for
     any request. ``parameters`` include those taken from the workflow. ``starts_later``: if the request were
-    approved now, access would not start immediately. Values that only people need are queried when they are
+    approved now, access would not start immediately. Values that only pages need are queried when they are
     read.
     """
 

@@ -16,7 +16,7 @@ from sessions_app.queries.requests.existing_access import held_by_others
 from sessions_app.queries.requests.starts import later_start, would_run
 
 ROOT = "root"
-# If there are more commands and targets than this, they are only counted.
+# If there are more commands or targets than this, only their number is shown.
 MOST_COMMANDS, MOST_TARGETS = 5, 5
 
 

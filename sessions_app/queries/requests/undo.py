@@ -1,4 +1,7 @@
-"""Whether an approver can still withdraw an approval, defined once for pages, the API and the operation."""
+"""Whether an approver can still withdraw an approval.
+
+Pages, the API and the operation share this definition.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ def why_final(request: AccessRequest, approval: Approval, grant: Grant | None, n
     """Return why an approval can't be withdrawn; empty if it can.
 
     An approval can be withdrawn for ten seconds while nothing has started: while the request is pending, or
-    its ``grant`` waits for a later start. A denial is final, because its requester may have acted on it. Uses
+    its ``grant`` waits for a later start. A denial is final, because the requester may have acted on it. Uses
     prefetched verdicts.
     """
     if approval.verdict != Verdict.APPROVE:

@@ -58,7 +58,7 @@ def reviews_for(identity: Identity) -> QuerySet[Grant]:
 
 
 def live_glass_for(identity: Identity) -> QuerySet[Grant]:
-    """Return the active access without approval that the identity will have to review, newest first."""
+    """Return the active access without approval that the identity will be asked to review, newest first."""
     return (
         with_names(deciders.to_be_reviewed_by(identity).before_end())
         .select_related("request")

@@ -1,8 +1,9 @@
 """Statements that Django composes once for each kind of reader, and PostgreSQL prepares once per connection.
 
-Every page runs the same queries for its reader. Composing these conditions takes Django longer than answering
-them takes the database, and the database would plan them each time. So they are composed once, with the
-functions that filter lists, for a reader with placeholder values, and these values become parameters.
+Every page runs the same queries for its reader. Django takes longer to compose these conditions than the
+database takes to evaluate them, and the database would also plan them each time. So they are composed once,
+with the functions that filter lists, for a reader with placeholder values, and these values become
+parameters.
 """
 
 from __future__ import annotations
@@ -28,7 +29,10 @@ _PERSON = "\x01 nobody"
 
 
 class _Moment(dt.datetime):
-    """A time that does not support arithmetic, because the result would be treated as a constant."""
+    """A placeholder time.
+
+    Arithmetic on it is not supported, because the result would be treated as a constant.
+    """
 
     def __add__(self, other: object) -> Any:
         raise TypeError("Do the arithmetic in the database instead: Value(now) - span.")
@@ -43,7 +47,7 @@ _PARAMETERS: tuple[tuple[object, str], ...] = (
     (_NOW, "$3::timestamptz"),
 )
 
-# A page that takes longer has failed.
+# If a page takes longer than this, it has failed.
 PATIENCE_MS = 15_000
 
 Part = tuple[str, Sequence[Any]]
@@ -124,8 +128,8 @@ def _filled(sql: str, values: Sequence[Any]) -> str:
 
 
 def _filled_in(value: object) -> str:
-    """Return a parameter for a value that differs between readers, and otherwise a constant, because partial
-    indexes need constants.
+    """Return a parameter for a value that differs between readers, and a constant for any other value,
+    because partial indexes need constants.
     """
     for mark, parameter in _PARAMETERS:
         if type(mark) is type(value) and mark == value:

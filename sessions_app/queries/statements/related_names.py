@@ -11,7 +11,8 @@ from accounts.models import Identity
 from sessions_app.models import AccessRequest, Grant
 
 Named = TypeVar("Named", Grant, AccessRequest)
-# The large columns of command sets. A page of fifty would otherwise read and parse a megabyte of them.
+# The large columns of command sets. Without deferring them, a page of fifty rows would read and parse a
+# megabyte.
 LARGE = (
     "command_set_version__source",
     "command_set_version__document",
@@ -65,8 +66,8 @@ def with_bars(grants: QuerySet[Grant]) -> QuerySet[Grant]:
 def with_names(queryset: QuerySet[Named], *, rules: bool = False) -> QuerySet[Named]:
     """Add the related rows that provide names to grants or requests, with the columns that lists show.
 
-    With ``rules``, their policies are read too, with their documents, and the terms of a grant's request.
-    ``.defer(None)`` reads everything.
+    With ``rules``, their policies with their documents are also read, and the terms of a grant's request.
+    ``.defer(None)`` reads all columns.
     """
     own: tuple[str, ...] = ("holder",) if queryset.model is Grant else ("requester", "extends", "workflow")
     if rules:

@@ -32,9 +32,9 @@ def last_given_up(identity: Identity) -> Notice | None:
 
 
 def longest_unreconciled() -> dt.datetime | None:
-    """Return when the target with the oldest reconciliation was reconciled; None if there is no target.
+    """Return the oldest time at which a target was last reconciled; None if there is no target.
 
-    For a target that was never reconciled, the creation time of its cluster counts. A new target is
+    For a target that was never reconciled, the creation time of its cluster counts: a new target is
     reconciled within a minute.
     """
     live = Q(targets__removed_at__isnull=True)

@@ -1,4 +1,4 @@
-"""What a sweep may have to do now."""
+"""The steps that a sweep may have to run now."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from broker.kernel.postgresql.rows import ask
 from broker.kernel.statement import Statement, text
 from sessions_app.queries.grants.current import NEXT_DUE, due_at
 
-# When PostgreSQL plans this, it does not know the time, and assumes that a third of all rows are earlier. The
-# condition that there is a time makes it use the index of due reviews.
+# PostgreSQL plans this without knowing the time, and assumes that a third of all rows are earlier. The
+# condition that the column is not null makes it use the index of due reviews.
 _DUE = Statement(
     "stint_due",
     f"""
@@ -44,7 +44,7 @@ SELECT {NEXT_DUE}, concat_ws(' ',
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """The kinds of ``steps`` for which something is due, and when something is ``next`` due; None: nothing is
+    """The kinds of ``steps`` that are due, and the time of the ``next`` due step; None if nothing is
     pending.
     """
 
@@ -53,7 +53,7 @@ class Due:
 
 
 def due_now(now: dt.datetime, sweeper: str) -> Due:
-    """Return what is due at ``now``, for the sweeper with this name."""
+    """Return the steps that are due at ``now``, for the sweeper with this name."""
     found = _DUE([str(now).encode(), sweeper.encode()])
     return Due(frozenset(text(found.get_value(0, 1)).split()), due_at(found.get_value(0, 0)))
 
@@ -94,7 +94,7 @@ SELECT concat_ws(' ',
 def baseless_now(
     now: dt.datetime, *, silent: dt.datetime, unread: dt.datetime, kinds: Iterable[str]
 ) -> frozenset[str]:
-    """Return the kinds of steps of `end_baseless` for which there may be something to do: gateways that have
+    """Return the kinds of steps of `end_baseless` that may be necessary: gateways that have
     not been seen since ``silent``, workflows that have not been read since ``unread``, and clusters that are
     of none of the ``kinds``, among others.
     """

@@ -1,8 +1,8 @@
 """How long the confirmation of ends took, and how much of the error budget is left.
 
-An end is due at the deadline or, if it began earlier, when it began; if commands may finish, at their
-deadline. An end is in time if its targets confirmed it within `PROMISE_S` of the due time. The objective is
-that the share `OBJECTIVE` of all ends is in time.
+An end is due at the grant's deadline or, if the end began earlier, at that time. If commands may finish, the
+end is due at their deadline. An end is in time if its targets confirmed it within `PROMISE_S` of the due
+time. The objective is that the share `OBJECTIVE` of all ends is in time.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is currently failing, as lists. Metrics count them, and the Status page shows them."""
+"""Lists of current failures. Metrics count them, and the Status page shows them."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def unresolved_drift() -> QuerySet[Drift]:
 
 
 def failing_sources() -> QuerySet[WorkflowSource]:
-    """Return the workflow sources that did not answer the last query."""
+    """Return the workflow sources that did not respond to the last query."""
     return WorkflowSource.objects.live().exclude(last_error="")
 
 

@@ -37,7 +37,7 @@ def age(since: dt.datetime | None, now: dt.datetime) -> float:
 
 
 def _long(seconds: float) -> str:
-    """Format a delay, only as precisely as necessary."""
+    """Format a delay with the necessary precision."""
     for unit, size, least in (("d", 86400, 2), ("h", 3600, 2), ("min", 60, 5)):
         if seconds >= least * size:
             return f"{seconds // size:.0f} {unit}"
@@ -58,7 +58,7 @@ def _sweepers(now: dt.datetime) -> str:
 def _gateways(now: dt.datetime) -> Iterator[str]:
     for column, kind, so in (
         ("host_key", "SSH", "nothing can be run over SSH"),
-        ("tls_fingerprint", "web", "nothing can be reached through one"),
+        ("tls_fingerprint", "web", "nothing can be reached through such a gateway"),
     ):
         nodes = GatewayNode.objects.exclude(**{column: ""}).filter(seen_at__gt=now - GATEWAY_GONE)
         last = nodes.aggregate(last=Max("seen_at"))["last"]

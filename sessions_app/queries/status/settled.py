@@ -58,7 +58,8 @@ class Known:
         at: str,
         path: str = "",
     ) -> list[QuerySet[Rows]]:
-        """Return querysets that together contain, once, each row of the period that is not in the counts.
+        """Return querysets that together contain each row of the period that is not in the counts, without
+        duplicates.
 
         ``own`` returns the rows that the reader sees without a permission. ``at`` is the column with the
         time. ``path`` leads to the row with the policy and the cluster, such as `grant__`.

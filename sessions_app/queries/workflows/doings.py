@@ -68,8 +68,8 @@ class Doings:
     def of(self, identity: Identity, workflow: Workflow) -> Doing:
         """Return whether one of the workflows is the identity's own, another person's, or unknown.
 
-        The identity's own role in a workflow takes precedence over unknown people, and both take precedence
-        over the fact that another person opened it.
+        If the identity itself is among those who opened or changed a workflow, it is the identity's own.
+        Otherwise, an unknown person makes it unknown.
         """
         source = workflow.source
         acts = (
@@ -101,7 +101,7 @@ class Doings:
 def _in_stint(identity: Identity, workflow: Workflow) -> Doing:
     """Return whether a workflow that was opened in Stint is the identity's own or another person's.
 
-    The result never changes after the workflow was opened.
+    The result never changes.
     """
     opener = workflow.opened_by
     if opener is None:
@@ -136,7 +136,7 @@ def _accounts(names: Iterable[tuple[str, str]]) -> dict[tuple[str, str], list[Id
 
 
 def _stored(address: str) -> str:
-    """Return an address in the format in which the database compares it: Identity.person."""
+    """Return an address in the format of `Identity.person`, in which the database compares addresses."""
     try:
         return canonical(address).upper()
     except ValueError:

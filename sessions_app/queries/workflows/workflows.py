@@ -135,7 +135,7 @@ def is_fresh(workflow: Workflow, now: dt.datetime) -> bool:
 
 
 def resting_on_sources() -> QuerySet[Workflow]:
-    """Return the open workflows of sources that a grant or a pending request depends on."""
+    """Return the open workflows of sources on which a grant or a pending request depends."""
     grants = Grant.objects.before_end().filter(workflow__isnull=False).values("workflow_id")
     waiting = AccessRequest.objects.filter(state=RequestState.PENDING, workflow__isnull=False)
     return Workflow.objects.open().filter(

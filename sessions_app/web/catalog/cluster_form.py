@@ -1,4 +1,6 @@
-"""The cluster form: converts what was typed into a catalog document, and shows each error at its field."""
+"""The cluster form, which converts the typed values into a catalog document, and shows each error at its
+field.
+"""
 
 from __future__ import annotations
 
@@ -83,7 +85,7 @@ class ClusterForm:
 
     @property
     def few(self) -> bool:
-        """Whether there are few enough targets to show each with its labels on a narrow screen."""
+        """Whether the number of targets is small enough to show each with its labels on a narrow screen."""
         return len(self.targets) <= 2
 
     @property
@@ -106,8 +108,8 @@ class ClusterForm:
         return replace(self, faults=Faults(at, ("Not saved.", above) if above else count_of(at)))
 
     def _field_of(self, problem: Problem) -> str:
-        """Return the form field of a problem. A problem that concerns several targets has no path, but its
-        message names them.
+        """Return the form field of a problem. A problem with several targets has no path, but its message
+        names the targets.
         """
         if problem.path:
             return _field_of(problem.path)

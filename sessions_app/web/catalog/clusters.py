@@ -1,4 +1,4 @@
-"""Clusters: view them, check their connections and set them up."""
+"""Views for clusters: list and show clusters, check their connections and set them up."""
 
 from __future__ import annotations
 

@@ -102,8 +102,8 @@ def listed(identity: Identity) -> list[ListedCluster]:
 
 @dataclass(frozen=True, slots=True)
 class CheckedTarget:
-    """A target with its latest finished check and any check in progress. ``is_late``: no worker has started
-    the check in progress.
+    """A target with its latest finished check and any check in progress. ``is_late`` means that no worker
+    has started the requested check in time.
     """
 
     target: Target
@@ -166,7 +166,7 @@ def _is_ssh(cluster: Cluster) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class SetupLines:
-    """Setup commands to paste on a target. ``missing`` is the reason why there are none yet."""
+    """Setup commands to paste on a target. ``missing`` is the reason why there are no commands yet."""
 
     lines: Setup | None
     missing: str = ""
@@ -208,7 +208,7 @@ class DriftNote:
 
     @property
     def title(self) -> str:
-        """Where the difference was found, and what differs."""
+        """The place and the kind of the difference."""
         ref = f" ({self.drift.grant_ref})" if self.drift.grant_ref else ""
         return f"{self.drift.target.name}: {self.drift.get_kind_display()}{ref}."
 

@@ -130,8 +130,10 @@ def publishing(
     typed: Mapping[str, str],
     writer: Identity,
 ) -> Publishing:
-    """Return what the publishing panel shows. ``saved``: the text equals the saved draft. ``typed`` contains
-    the reasons for accepting warnings.
+    """Return the content of the publishing panel.
+
+    ``saved`` means that the text equals the saved draft. ``typed`` contains the reasons for accepting
+    warnings.
     """
     if draft is None:
         published = f"v{before.number} is published. " if before else ""
@@ -156,7 +158,7 @@ def _consequences(use: Use, draft: CommandSetVersion, before: CommandSetVersion 
     said = [
         f"New requests there use v{draft.number}."
         if use.policies
-        else "No policy lists it yet, so no one can request it."
+        else "No policy lists the command set yet, so no one can request it."
     ]
     if before is None:
         return said
@@ -164,7 +166,7 @@ def _consequences(use: Use, draft: CommandSetVersion, before: CommandSetVersion 
         keep = "keeps" if use.grants == 1 else "keep"
         said.append(f"{plural(use.grants, 'live grant')} {keep} the approved version.")
     else:
-        said.append("No live grant uses it.")
+        said.append("No live grant uses the command set.")
     if use.waiting:
         said.append(
             f"{plural(use.waiting, 'pending request')} {'is' if use.waiting == 1 else 'are'} unchanged."

@@ -27,8 +27,8 @@ from sessions_app.web.forms.saving import SaveResult
 from sessions_app.web.layout.views import ACT, FORM, page, who
 
 PROPOSED = (
-    "{} may allow more than the published version, so another administrator must publish it. They were"
-    " notified."
+    "{} may allow more than the published version, so another administrator must publish it."
+    " Administrators were notified."
 )
 
 

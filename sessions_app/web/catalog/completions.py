@@ -1,4 +1,6 @@
-"""What the YAML editors complete: a document's schema, and existing names that it can refer to."""
+"""Completions of the YAML editors: a document's schema, and the existing names that the document can refer
+to.
+"""
 
 from __future__ import annotations
 

@@ -16,8 +16,8 @@ PREFIX = "connection."
 
 @dataclass(frozen=True, slots=True)
 class ConnectionField:
-    """One form field. ``value`` is as typed, and empty for a secret. ``stored``: a secret is already stored
-    and is kept if the field is left empty.
+    """One form field. ``value`` is as typed, and empty for a secret. ``stored`` means that a secret is
+    already stored and is kept if the field is left empty.
     """
 
     name: str

@@ -20,7 +20,9 @@ FEW_LINES = 40
 
 @dataclass(frozen=True, slots=True)
 class VersionRow:
-    """One version in the list: whether it is selected, the query that selects it, and who created it."""
+    """One version in the list: whether the version is selected, the query that selects it, and who created
+    it.
+    """
 
     version: DocumentVersion
     current: bool

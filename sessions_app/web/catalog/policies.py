@@ -1,4 +1,4 @@
-"""Policies: view, simulate, replay and set up."""
+"""Views for policies: list, show, simulate, replay and edit them."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def detail(request: HttpRequest, name: str) -> HttpResponse:
 
 @page()
 def simulate(request: HttpRequest, name: str) -> HttpResponse:
-    """Show how the policy would decide a given person's request for a cluster and time."""
+    """Show how the policy would decide a person's request for a cluster at some time."""
     found = get_object_or_404(reads.simulated_by(who(request)), name=name)
     document = facts.policy_document(found)
     context = {"policy": found, **_simulation(request, document, found, asked="s.person" in request.GET)}

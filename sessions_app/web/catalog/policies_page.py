@@ -91,9 +91,11 @@ def sentences(document: PolicyDocument) -> list[Sentence]:
             )
         )
     if document.viewers:
-        found.append(Sentence("eye", f"{_people(document.viewers)} can view requests and grants under it."))
+        found.append(
+            Sentence("eye", f"{_people(document.viewers)} can view requests and grants under this policy.")
+        )
     who_sets_up = _people(document.administrators) if document.administrators else "Stint administrators"
-    found.append(Sentence("policy", f"{who_sets_up} can change the policy and end grants under it."))
+    found.append(Sentence("policy", f"{who_sets_up} can change this policy and end grants under it."))
     return found
 
 
@@ -119,7 +121,7 @@ def _incident(document: PolicyDocument) -> str:
 
 def _own(terms: Incident, *, same: bool) -> str:
     if terms.own == "forbid":
-        return "People who opened or last changed the incident, or may have, get no access for it."
+        return "People who opened or last changed the incident, or may have done so, get no access for it."
     if same:
         return "A machine gets no access for an incident that it may have opened or changed."
     return (
@@ -141,7 +143,7 @@ def _approvals(document: PolicyDocument) -> str:
 
 
 def _notifying(document: PolicyDocument) -> list[str]:
-    """Return who is notified, in order, as sentences. Default settings are not mentioned."""
+    """Return sentences about who is notified, in order. Default settings are not mentioned."""
     found = []
     if document.notify and document.notify.first:
         found.append(f"Approvers notified first: {_list(document.notify.first)}.")

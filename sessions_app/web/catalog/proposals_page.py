@@ -23,7 +23,7 @@ class ShownProposal:
 
     @property
     def wider(self) -> str:
-        """The document keys whose change may allow more."""
+        """The document keys whose new values may allow more."""
         return ", ".join(self.proposal.wider)
 
     @property

@@ -1,4 +1,4 @@
-"""Replays the requests of the last 90 days against a draft of a policy."""
+"""Replay the requests of the last 90 days against a draft of a policy."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class ChangedDecision:
 
     @property
     def then(self) -> str:
-        """The state that the request ended in."""
+        """The final state of the request."""
         past = self.changed.past
         return (BREAK_GLASS if past.ask.break_glass else REQUEST[past.state]).word
 
@@ -44,8 +44,8 @@ class ChangedDecision:
 
     @property
     def reasons(self) -> Sequence[RuleResult]:
-        """The refusals that changed the decision: those by the draft's rules, or those by current rules that
-        the draft drops.
+        """The refusals that changed the decision: by rules of the draft, or by current rules that the draft
+        removes.
         """
         return self.changed.after.refusals or self.changed.before.refusals
 

@@ -1,4 +1,4 @@
-"""The policy simulator: shows how a policy or a draft would decide someone's request."""
+"""The policy simulator, which shows how a policy or a draft would decide someone's request."""
 
 from __future__ import annotations
 
@@ -78,9 +78,10 @@ TOO_FAR = "The start or duration is too far in the future to be granted."
 class Question:
     """The assumptions of a simulation, as typed.
 
-    ``incident``: a workflow is open. ``workflow``, ``source`` and ``severity`` describe it, and ``part`` is
-    the requester's role in it. Empty values default to what the policy requires. ``opener`` is who opened it;
-    by default, someone else. ``from_…`` and ``to_…`` are the workflow's planned time, if it has one.
+    ``incident`` means that a workflow is open. ``workflow``, ``source`` and ``severity`` describe it, and
+    ``part`` is the requester's role in it. Empty values default to the policy's requirements. ``opener`` is
+    who opened the workflow; by default, someone else. ``from_…`` and ``to_…`` are the workflow's planned
+    time, if it has one.
     """
 
     person: str = ""
@@ -381,7 +382,7 @@ def _chosen(value: str, offered: Sequence[str]) -> str:
 
 
 def _may_ask(person: Identity, document: PolicyDocument, cluster: Cluster) -> bool:
-    """Whether the person can request the cluster under a draft: because the draft or the cluster lists them
+    """Whether the person can request the cluster under a draft, because the draft or the cluster lists them
     as a requester.
     """
     return (

@@ -23,8 +23,8 @@ MET, NOT_MET = Look("ok", "check", "Yes"), Look("bad", "x", "No")
 
 @page()
 def index(request: HttpRequest) -> HttpResponse:
-    """List trust policies. Administrators see all of them; others see those that their machines sign in
-    with.
+    """List trust policies. Administrators see all of them; others see those through which their
+    machines sign in.
     """
     rows = reads.trust_policies(who(request))
     return list_documents(request, "trust-policies", rows, "catalog/trust_policies.html")
@@ -97,6 +97,6 @@ def remove(request: HttpRequest, name: str) -> HttpResponse:
     removal = Removal(
         "trust-policies",
         "Machines can no longer sign in with it.",
-        "Machines can no longer sign in with it. Its history stays in the record.",
+        "Machines can no longer sign in through this trust policy. Its history stays in the record.",
     )
     return press_remove(request, removal, name, tokens=given)

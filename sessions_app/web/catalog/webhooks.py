@@ -83,7 +83,7 @@ def remove(request: HttpRequest, name: str) -> HttpResponse:
     removal = Removal(
         "webhooks",
         "No more messages are sent to the webhook.",
-        "No more messages are sent to the webhook, including pending ones. Its history stays in the record.",
+        "No more messages are sent to the webhook, not even pending ones. Its history stays in the record.",
     )
     return press_remove(request, removal, name)
 

@@ -101,14 +101,14 @@ class MessageRow:
 
     @property
     def next_attempt(self) -> dt.datetime | None:
-        """The time of the next attempt; None before the first attempt has been made."""
+        """The time of the next attempt; None before the first attempt."""
         return self.message.next_attempt_at if self.message.attempts else None
 
 
 @dataclass(frozen=True, slots=True)
 class EndpointPage:
     """One endpoint with its messages. ``events`` lists the subscribed events, each with its description.
-    ``moving``: this is the newest page, and a message on it will be sent soon.
+    ``moving`` means that this is the newest page, and a message on it will be sent soon.
     """
 
     endpoint: WebhookEndpoint

@@ -1,4 +1,4 @@
-"""Requests and grants for rows and cards: their state, tone, text and numbers at one point in time."""
+"""Requests and grants as rows and cards: their state, tone, text and numbers at one point in time."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class RequestCard:
 
     @property
     def narrowed_by(self) -> str:
-        """The approvers who reduced its scope."""
+        """The approvers who reduced the scope."""
         return " and ".join(str(one.approver) for one in self._counted if one.narrowing)
 
     @property
@@ -98,7 +98,9 @@ class GrantCard:
 
     @property
     def unapproved(self) -> str:
-        """The kind of access if no one approved the grant: `break-glass access`; empty if someone did."""
+        """The kind of access if no one approved the grant, such as `break-glass access`; empty if someone
+        did.
+        """
         if self.grant.break_glass:
             return "break-glass access"
         return "incident access without approval" if self.grant.is_own_incident else ""

@@ -14,7 +14,7 @@ _LOOKS = {
     "lost": Look("info", "x", "Lost"),
     "changed": Look("mute", "policy", "Changed"),
 }
-# Verbs in the past tense and in the conditional, each for one identity and for several.
+# Verbs in the past tense and in the conditional, each in the singular and the plural.
 _VERBS = {
     ("gained", True): ("gained", "gained"),
     ("lost", True): ("lost", "lost"),
@@ -37,8 +37,9 @@ MOST_NAMED = 3
 
 @dataclass(frozen=True, slots=True)
 class ShownChange:
-    """One change with the affected identities. ``past``: the change was made; otherwise, a draft proposes
-    it.
+    """One change with the affected identities.
+
+    ``past`` means that the change was made; otherwise, a draft proposes it.
     """
 
     change: Change
@@ -99,7 +100,9 @@ def shown_changes(changes: Sequence[Change], *, past: bool) -> list[ShownChange]
 
 
 def summary(changes: Sequence[Change]) -> str:
-    """Return a sentence about what the list of changes omits, such as that no one gains or loses anything."""
+    """Return a sentence about changes that the list doesn't contain: `Nobody gains anything.`; empty if the
+    list has both kinds.
+    """
     kinds = {change.kind for change in changes}
     if not kinds:
         return "Nobody gains or loses anything."

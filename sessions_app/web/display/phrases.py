@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 Data = dict[str, Any]
-# The text after the actor: a template with `{ref}`, or a function of the reference and the entry's facts.
+# The text after the actor: either a template with `{ref}`, or a function of the reference and the entry's
+# facts.
 Act = str | Callable[[str, Data], str]
 
 FACTORS = {"totp": "an authenticator app", "webauthn": "a passkey", "recovery_codes": "a recovery code"}
@@ -30,7 +31,7 @@ def statement(data: Data) -> str:
 
 
 def drift(data: Data) -> str:
-    """Return what differs on a target, and the grant that the difference concerns."""
+    """Return a difference found on a target, and the grant that it concerns."""
     grant = f" ({data['grant']})" if data.get("grant") else ""
     return _DRIFT.get(str(data.get("drift")), "a difference") + grant
 

@@ -1,4 +1,4 @@
-"""Reads recordings for display on pages (asciicast v2, https://docs.asciinema.org/manual/asciicast/v2/)."""
+"""Read recordings for display on pages (asciicast v2, https://docs.asciinema.org/manual/asciicast/v2/)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from sessions_app.queries.record.recording_files import recording_path
 from sessions_app.web.display.ansi import plain, render
 
 # The maximum number of bytes read from the end of a recording. Pages show only the end; the download has
-# everything.
+# the whole recording.
 MAX_BYTES = 256 * 1024
 MAX_LINES = 400
 MAX_CHARS = 64 * 1024
@@ -30,8 +30,8 @@ Shown = TypeVar("Shown")
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """The last lines of a command's output, as HTML without inline styles and as plain text. ``cut``: earlier
-    lines were omitted.
+    """The last lines of a command's output, as HTML without inline styles and as plain text. ``cut`` means
+    that earlier lines were omitted.
     """
 
     html: SafeString
@@ -51,7 +51,7 @@ class Hit:
 
 
 def output_for(run: CommandRun, reader: Identity, now: dt.datetime) -> Output | None:
-    """Return the end of a run's output, also while the command is running; None if the recording can't be
+    """Return the end of a run's output, even while the command is running; None if the recording can't be
     read.
 
     Each view is recorded, except when holders watch the running output of their own command. Raises NotFound

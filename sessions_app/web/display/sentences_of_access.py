@@ -1,4 +1,4 @@
-"""Sentences for record entries about requests, grants, commands and what they leave on targets."""
+"""Sentences for record entries about requests, grants, commands, and traces on targets."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def _extended(ref: str, data: Data) -> str:
 
 def _failing(ref: str, data: Data) -> str:
     errors = "; ".join(map(str, data.get("errors") or []))
-    return f"could not confirm the revocation of {ref} yet{f': {errors}' if errors else ''}"
+    return f"could not yet confirm the revocation of {ref}{f': {errors}' if errors else ''}"
 
 
 def _delegated(ref: str, data: Data) -> str:
@@ -97,8 +97,8 @@ def _finished(ref: str, data: Data) -> str:
 
 def _purged(ref: str, data: Data) -> str:
     if "runs" not in data:
-        return f"purged {ref}, a recording file without a run; its digest stays in the record"
-    return f"purged {many(len(data['runs']), 'recording')} of {ref}; digests stay in the record"
+        return f"purged {ref}, a recording file without a run; its digest remains in the record"
+    return f"purged {many(len(data['runs']), 'recording')} of {ref}; their digests remain in the record"
 
 
 def _suspended(ref: str, data: Data) -> str:

@@ -189,8 +189,8 @@ _RECORD: dict[str, Act] = {
     Event.RECORD_EXPORTED: lambda _ref, data: f"exported the record to {data.get('file', 'a file')}",
     Event.RECORD_ARCHIVED: lambda _ref, data: f"archived the record up to entry {data.get('until', '?')}",
     Event.RECORD_TEXTS_REMOVED: lambda _ref, data: (
-        f"removed {data.get('entries', 'the')} archived texts of the record"
-        f" up to entry {data.get('until', '?')}"
+        f"removed the archived texts of {data.get('entries', 'some')}"
+        f" entries, up to entry {data.get('until', '?')}"
     ),
     Event.LEGAL_HOLD_ADDED: lambda ref, data: f"added the legal hold {ref}{why(data)}",
     Event.LEGAL_HOLD_REMOVED: lambda ref, data: f"removed the legal hold {ref}{why(data)}",

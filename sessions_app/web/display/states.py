@@ -103,7 +103,7 @@ MESSAGE: dict[str, Look] = {
     "success": Look("ok", "check", "Done"),
 }
 
-# Differences between two versions, with the signs that a diff uses.
+# Differences between two versions, with their signs in a diff.
 CHANGE: dict[str, Look] = {
     "added": Look("ok", "+", "added"),
     "removed": Look("bad", "−", "removed"),
@@ -135,7 +135,7 @@ ENTRY: dict[str, Look] = {
     "record": Look("mute", "shield", "Record"),
 }
 CATALOG_ENTRY = Look("mute", "policy", "Catalog")
-# Words in event names for actions that were refused, failed or ended something, and for successful ones.
+# Words in event names for actions that were refused, failed or ended access, and for successful actions.
 _BAD = {"denied", "refused", "failed", "failing", "broken", "revoke_failing", "mail_failed"}
 _BAD |= {"sign_in_failed", "token_refused", "device_denied"}
 _GOOD = {"approved", "active", "released", "verified", "gone"}
@@ -189,7 +189,7 @@ def request_look(request: AccessRequest, now: dt.datetime) -> Look:
 
 def grant_look(grant: Grant, now: dt.datetime) -> Look:
     """Return the display style of a grant's state. A grant past its deadline is shown as expired, even if no
-    worker has ended it yet. An unconfirmed end is marked as unconfirmed.
+    worker has ended it yet. An end without confirmation is marked as such.
     """
     if grant.state in (GrantState.ACTIVE, GrantState.PROVISIONING) and grant.expires_at <= now:
         return Look("warn", "clock", "Expired")

@@ -13,9 +13,9 @@ from accounts.models import Identity
 from broker.kernel.moments import say_day
 
 Place = Callable[[dt.datetime], float]
-_INSIDE = 13.0  # In percent. A narrower bar has its text beside it.
+_INSIDE = 13.0  # In percent. If a bar is narrower than this, its text is beside it.
 _LETTER = 0.85  # In percent: the width of a letter in a chart on a wide screen.
-_NARROW = 2.9  # How much wider a letter is, relative to the chart, on a 320-pixel screen.
+_NARROW = 2.9  # How many times wider a letter is, relative to the chart, on a 320-pixel screen.
 _APART, _APART_NARROW = 8, 19  # In percent: the minimum distance between the current time and a labeled hour.
 _GAP = 0.6  # In percent: the gap between two bars in one lane.
 # In pixels: the height of a lane, the height of a bar, and the margin above and below all lanes.
@@ -65,7 +65,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """A tick on the time axis. ``desk``: the label is shown only on wide screens."""
+    """A tick on the time axis. ``desk`` means that the label is shown only on wide screens."""
 
     x: str
     label: str
@@ -100,7 +100,8 @@ class Chart:
 class LaneBar:
     """A bar in a row of stacked bars. Horizontal positions are in percent, vertical ones in pixels.
 
-    ``beside``: the text is beside the bar, not inside it. ``desk``: the text is shown only on wide screens.
+    ``beside`` means that the text is beside the bar, not inside it. ``desk`` means that the text is shown
+    only on wide screens.
     """
 
     span: Span
@@ -165,7 +166,7 @@ def _per_cent(value: float) -> str:
 
 def draw(spans: Iterable[Span], *, start: dt.datetime, end: dt.datetime, now: dt.datetime) -> Chart:
     """Return the chart of the spans that overlap [start, end)."""
-    # In UTC: subtracting datetimes of one zone ignores clock changes.
+    # Use UTC, because subtracting datetimes in a local time zone ignores clock changes.
     start, end = start.astimezone(dt.UTC), end.astimezone(dt.UTC)
     at = _place(start, end)
     shown = [span for span in spans if span.start < end and span.end > start]
@@ -199,8 +200,8 @@ def _place(start: dt.datetime, end: dt.datetime) -> Place:
 
 
 def _axis(start: dt.datetime, end: dt.datetime, now: dt.datetime) -> tuple[list[Tick], str]:
-    """Return the ticks of the axis, except those near the current time, and the position of the current time;
-    empty if it is outside the chart.
+    """Return the ticks of the axis, except those near the current time, and the position of the current time,
+    which is empty if outside the chart.
     """
     now_x = (now - start).total_seconds() / (end - start).total_seconds() * 100
     inside = 0 <= now_x <= 100
@@ -216,7 +217,7 @@ def _axis(start: dt.datetime, end: dt.datetime, now: dt.datetime) -> tuple[list[
 
 
 def _row(group: Group, at: Place, *, short: bool) -> Row:
-    free: list[float] = []  # In percent: where the free space of each lane begins.
+    free: list[float] = []  # In percent: the start of the free space in each lane.
     lanes: list[list[_Placed]] = []
     for span in sorted(group.spans, key=lambda span: (span.start, span.end)):
         x, width = at(span.start), max(at(span.end) - at(span.start), 0.5)

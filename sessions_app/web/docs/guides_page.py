@@ -1,4 +1,4 @@
-"""The guides and the reference: their lists, their pages, and a search through all of them."""
+"""The guides and the reference: their lists, their pages, and their search."""
 
 from __future__ import annotations
 

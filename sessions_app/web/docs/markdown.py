@@ -1,4 +1,4 @@
-"""Renders the guides' Markdown to HTML, without scripts, styles or raw markup."""
+"""Render the guides' Markdown to HTML, without scripts, styles or raw markup."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Edits a catalog document with a form that is generated from its JSON schema. The form changes the
+"""Edit a catalog document with a form that is generated from its JSON schema. The form changes the
 document's text.
 """
 
@@ -29,7 +29,7 @@ _KEPT = ("description", "default", "examples", "word")
 class DocumentField:
     """One field. ``shape`` is text, lines, choice, tick, yaml, group or rows. Groups and rows have ``parts``.
 
-    ``present``: the document has a value for the field.
+    ``present`` means that the document has a value for the field.
     """
 
     name: str
@@ -42,7 +42,7 @@ class DocumentField:
     present: bool = False
     choices: Sequence[str] = ()
     parts: Sequence[DocumentField] = ()
-    # A word that can be the value instead of rows, such as `none`, and whether it is the current value.
+    # A word, such as `none`, that can take the place of rows, and whether it is the current value.
     word: str = ""
     is_word: bool = False
 
@@ -127,7 +127,7 @@ def shows_form(sent: QueryDict) -> bool:
 
 
 def with_form(source: str, schema: Schema, sent: QueryDict) -> str:
-    """Return the text of a document, with the form's changes if a form was sent."""
+    """Return the text of a document, with the form's changes if the form was sent."""
     return applied(source, schema, sent) if schema and sent.get("view") == "form" else source
 
 

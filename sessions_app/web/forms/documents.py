@@ -1,4 +1,4 @@
-"""The pages for each kind of catalog document, and their shared editor."""
+"""The pages of each kind of catalog document, and their shared editor."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class _Administered(Protocol[Row_co]):
 
 class DocumentPages(NamedTuple):
     """The pages for a kind. ``listed`` is the URL name of the list, and ``stem`` is the stem of the other URL
-    names. ``has_page``: a document can be viewed without the editor.
+    names. ``has_page`` means that a document can be viewed without the editor.
     """
 
     kind: Kind
@@ -150,7 +150,9 @@ def editing(request: HttpRequest, kind: Kind, name: str | None, typed: Typed, ou
 
 
 def edited_at(request: HttpRequest, place: DocumentPages, name: str | None) -> str:
-    """Return the address to which the editor's form is sent, even if another form produced the page."""
+    """Return the address to which the editor's form is sent, even if the page is the response to another
+    form.
+    """
     own = reverse(f"{place.stem}_edit", args=[name]) if name else request.path
     return request.get_full_path() if request.path == own else own
 
@@ -166,8 +168,9 @@ def edit_document(
     status: int | None = None,
     **more: Any,
 ) -> HttpResponse:
-    """Render a document's editor: save what was sent, or show ``source``. If another form on the page was
-    sent, ``pressed`` is False and ``status`` is the HTTP status.
+    """Render a document's editor: save the text that was sent, or show ``source``.
+
+    If another form on the page was sent, ``pressed`` is False and ``status`` is the HTTP status.
     """
     outcome = SaveResult()
     if request.method == "POST" and pressed:

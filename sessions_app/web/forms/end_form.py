@@ -15,7 +15,7 @@ MOST = 5
 
 
 class Affected(NamedTuple):
-    """Commands affected by the end of a grant: a title, the first few commands with what they are waiting
+    """Commands that the end of a grant affects: a title, the first few commands, each with what it waits
     for, and the number of further commands.
     """
 
@@ -26,7 +26,7 @@ class Affected(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class EndForm:
-    """The form that ends one grant, or terminates what is still running under it."""
+    """The form that ends one grant, or terminates commands that are still running under it."""
 
     grant: Grant
     ending: Ending
@@ -57,7 +57,7 @@ class EndForm:
 
     @property
     def says(self) -> str:
-        """The other effects, as sentences."""
+        """The other effects of the end, as sentences."""
         said = []
         if not self.ending.cut and not self.ending.finish:
             seen = observed_under(self.grant) == Observed.ALL

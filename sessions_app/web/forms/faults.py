@@ -1,4 +1,4 @@
-"""Assigns form errors to fields. Each error is shown once; only errors without a field are shown above the
+"""Assign form errors to fields. Each error is shown once; only errors without a field are shown above the
 form.
 """
 
@@ -21,7 +21,7 @@ class Faults:
 
     at: Mapping[str, str] = field(default_factory=dict)
     above: tuple[str, ...] = ()
-    # The names, as the error spells them, of the errors that are shown at fields.
+    # The errors that are shown at fields, by the names that the error gives to the fields.
     said: frozenset[str] = frozenset()
 
     @property
@@ -45,7 +45,7 @@ def faults_of(error: StintError | None, names: str) -> Faults:
             at[shown] = _once(texts)
     said = frozenset(error.fields) - frozenset(left)
     message, hint = in_zone(error.message, error), in_zone(error.hint, error)
-    # If two rules have the same text, show it once, at the field.
+    # If two rules have the same text, show the text once, at the field.
     said_at = " ".join(at.values())
     left = {name: texts for name, texts in left.items() if any(text not in said_at for text in texts)}
     if left or not at:
@@ -79,7 +79,7 @@ def count_of(at: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def _tells(text: str) -> bool:
-    """Whether a message has details, unlike a fragment such as “Needed.”, which has none."""
+    """Whether a message has details, unlike a fragment such as “Needed.”."""
     return len(text.split()) > 2
 
 

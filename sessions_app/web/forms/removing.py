@@ -1,4 +1,4 @@
-"""Removes a catalog object in two steps: a page shows which grants would end, and a second click confirms."""
+"""Remove a catalog object in two steps: a page shows which grants would end, and a second click confirms."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ KEPT = "No one can request it anymore. Its requests and grants stay in the recor
 
 @dataclass(frozen=True, slots=True)
 class Removal:
-    """How one kind of object is removed. ``says`` is the explanation before the removal, ``done`` the message
+    """The removal of one kind of object. ``says`` is the explanation before the removal, ``done`` the message
     afterward.
     """
 

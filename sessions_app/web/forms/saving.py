@@ -1,4 +1,4 @@
-"""Saves a catalog document from a page, after the page has shown the grants that would end."""
+"""Save a catalog document from a page, after the page has shown the grants that would end."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ def press(
 ) -> SaveResult:
     """Save the submitted document, or return the planned change without saving.
 
-    Nothing is saved with ``act=look``, or if grants would end that the page did not show. Without
-    ``based_on``, the form contains the version that the edit is based on.
+    Nothing is saved with ``act=look``, or if grants would end that the page did not show. If
+    ``based_on`` is missing, the form says on which version the edit is based.
     """
     me, now = who(request), clock.now()
     based_on = request.POST.get("based_on") if based_on is None else based_on
@@ -91,7 +91,7 @@ def proposed(proposal: Proposal) -> str:
     """Return the message shown when a document was proposed instead of saved."""
     return (
         f"{proposal.name} is unchanged. Your change may widen its {', '.join(proposal.wider)}, "
-        "so another administrator must publish it. They were notified."
+        "so another administrator must publish it. Administrators were notified."
     )
 
 

@@ -1,4 +1,4 @@
-"""Parses durations, days and hours that people type into forms."""
+"""Parse durations, days and hours that people type into forms."""
 
 from __future__ import annotations
 

@@ -32,8 +32,8 @@ class Clock(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class GrantHead:
-    """The head of a grant's page. ``own``: the grant belongs to the reader or to one of the reader's
-    machines.
+    """The head of a grant's page. ``own`` means that the grant belongs to the reader or to one of
+    the reader's machines.
     """
 
     card: GrantCard

@@ -50,7 +50,7 @@ class GrantPage:
     may_end: bool
     ending: EndForm
     may_not_review: str
-    # Who can review this break-glass access, if a review is due and the reader can't do the review.
+    # Who can review this break-glass access, if a review is due but the reader can't do it.
     reviewers: Sequence[Identity]
     may_release: bool
     # What suspends the grant; None if the reader can't suspend it now.
@@ -66,7 +66,7 @@ class GrantPage:
     chain: Sequence[Grant]
     below: Sequence[tuple[int, Grant]]
     delegates: Sequence[Identity]
-    # Whether the reader needs an SSH key to use it, and has none.
+    # Whether the reader needs an SSH key to use the grant, and has none.
     needs_key: bool
     seen: str
     budgets: Sequence[BudgetState] = ()
@@ -160,12 +160,12 @@ class GrantPage:
 
     @property
     def target_tabs(self) -> bool:
-        """Whether targets are few enough to be chosen by tabs."""
+        """Whether the number of targets is small enough for tabs."""
         return self.own and 1 < len(self.targets) <= MOST_TABS
 
     @property
     def target_select(self) -> bool:
-        """Whether targets are so many that they are chosen from a list."""
+        """Whether there are so many targets that they are chosen from a list."""
         return self.own and len(self.targets) > MOST_TABS
 
     @property
@@ -349,7 +349,9 @@ def _seen(
     below: Sequence[tuple[int, Grant]],
     budgets: Sequence[BudgetState],
 ) -> str:
-    """Return a hash of everything the live part shows, so that polling causes no update without changes."""
+    """Return a hash of everything that the live part shows, so that polling updates the page only after
+    changes.
+    """
     parts: list[object] = [
         grant.version,
         grant.state,

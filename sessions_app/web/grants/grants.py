@@ -140,7 +140,7 @@ def detail(request: HttpRequest, ref: str) -> HttpResponse:
 
 
 def stays_at(form: str) -> Callable[[View], View]:
-    """Return a decorator for views of forms on the grant's page: errors are shown at the form, with the typed
+    """Return a decorator for views of forms on the grant's page. It shows errors at the form, with the typed
     values.
     """
 
@@ -166,8 +166,8 @@ def _detail(
     form: str = "",
     issued: Credential | None = None,
 ) -> HttpResponse:
-    """Show a grant. ``form`` is the submitted form; if the page no longer has it, the error is shown at the
-    top. ``issued`` is shown but never stored.
+    """Show a grant. ``form`` is the submitted form; if the page no longer has that form, the error is shown
+    at the top. ``issued`` is shown but never stored.
     """
     live = _page(request, ref)
     failed = request.POST.get("index", "") if form == "run" else ""
@@ -326,7 +326,7 @@ def extend(request: HttpRequest, ref: str) -> HttpResponse:
 @page(ACT)
 @stays_at("delegate")
 def delegate(request: HttpRequest, ref: str) -> HttpResponse:
-    """Delegate what one of the reader's grants allows, for at most its remaining time."""
+    """Delegate the commands of one of the reader's grants, for at most the remaining time."""
     grant = find_grant(request, ref)
     made = delegate_grant(grant_id=grant.pk, actor=who(request), part=_part(request, grant), now=clock.now())
     messages.success(request, f"{made.ref} granted to {made.holder}. It ends with {ref} at the latest.")

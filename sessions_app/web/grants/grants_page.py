@@ -41,7 +41,7 @@ class GrantRow:
 
     @property
     def commands(self) -> str:
-        """The number of commands attempted and refused, as far as Stint observes them."""
+        """The number of commands attempted and refused, if Stint observes them."""
         if self.counts:
             return f"{self.counts.runs}{f', {self.counts.refused} refused' if self.counts.refused else ''}"
         observed = observed_under(self.card.grant)
@@ -58,9 +58,9 @@ class GrantRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListAsked:
-    """The query of the list: whose grants, the searched text, and where the page begins.
+    """The query of the list: whose grants to show, the searched text, and where the page begins.
 
-    ``narrowed``: the address has additional filters.
+    ``narrowed`` means that the address has additional filters.
     """
 
     show: str
@@ -82,7 +82,7 @@ class Empty(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class GrantList:
     """One page of the list: grants that have not ended, soonest to end first, and ended ones, newest first.
-    ``more``: there are more grants that have not ended.
+    ``more`` means that there are more grants that have not ended.
     """
 
     live: Sequence[GrantRow]
@@ -153,7 +153,7 @@ def _ids(found: QuerySet[Any]) -> list[int]:
 
 
 def _no_grants(reader: Identity, asked: ListAsked, now: dt.datetime, *, older: bool) -> Empty:
-    """Return the text of an empty list. ``older``: the reader is past the last page."""
+    """Return the text of an empty list. ``older`` means that the reader is past the last page."""
     follows = "An approved request creates a grant, which ends automatically."
     if older:
         return Empty("term", "No older grants", "There are no more grants.", reverse("grants"), "Newest")
@@ -168,7 +168,7 @@ def _no_grants(reader: Identity, asked: ListAsked, now: dt.datetime, *, older: b
     if standing_of(reader, now).may_look:
         return Empty("term", "No grants to show", follows)
     text = (
-        "Approvers and people who can view a cluster see others' grants. "
-        "Ask an administrator to add you to such a group."
+        "Approvers, and people who can view a cluster, see other "
+        "people's grants. Ask an administrator to add you to such a group."
     )
     return Empty("lock", "You have no grants", text)

@@ -77,7 +77,7 @@ PARTLY = (
     "Commands run directly on the target. Only what the target reports shows up here.",
 )
 UNOBSERVED = (
-    "Not observed here",
+    "Commands are not observed",
     "Commands run directly on the target, which doesn't report them to Stint.",
 )
 # In a longer log, only the latest entries are counted.
@@ -194,7 +194,7 @@ class OrderEntry:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """The number of entries of each kind. ``more``: only the latest entries were counted."""
+    """The number of entries of each kind. ``more`` means that only the latest entries were counted."""
 
     by_kind: dict[str, int]
     more: bool

@@ -23,7 +23,7 @@ IMMEDIATE = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What the targets reported about the end of a grant."""
+    """The targets' reports about the end of a grant."""
 
     leases: Sequence[Lease]
     untouched: int
@@ -59,7 +59,7 @@ class Proof:
 
 
 class LeaseRow(NamedTuple):
-    """One target's report about the end: its display style, and what was found."""
+    """One target's report about the end: its display style, and the findings."""
 
     lease: Lease
     look: Look
@@ -125,8 +125,8 @@ class Receipt:
             return f"{commands}, {self.counts['refused']} refused, {self.counts['held']} held."
         if self.counts.any:
             statements = f"{self.counts['all']} statement{'' if many == 1 else 's'} seen"
-            return f"{statements}. Not everything is observed here."
-        return "Commands are not observed here."
+            return f"{statements}. Stint can't observe every statement."
+        return "Stint can't observe commands on this kind of cluster."
 
     @property
     def rows(self) -> list[LeaseRow]:
@@ -175,7 +175,7 @@ class Receipt:
 
     @property
     def allowed(self) -> str:
-        """The heading above what the grant allowed: `Approved`, unless no one approved the grant."""
+        """The heading above the grant's commands: `Approved`, unless no one approved the grant."""
         return "Approved" if self.summary["approved"]["by"] else "Allowed"
 
     @property

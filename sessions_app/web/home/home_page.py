@@ -71,12 +71,12 @@ class HomeGrant:
         """The number of commands run and refused under the grant."""
         observed = observed_under(self.grant)
         if self.counts is None:
-            return "commands not observed here" if observed == Observed.NOTHING else "no commands yet"
+            return "commands not observed" if observed == Observed.NOTHING else "no commands yet"
         many, refused = self.counts
         commands = plural(many, "command")
         if refused:
             return f"{commands}, {refused} refused"
-        return f"{commands}, {'none refused' if observed == Observed.ALL else 'refusals not observed here'}"
+        return f"{commands}, {'none refused' if observed == Observed.ALL else 'refusals not observed'}"
 
     @property
     def scheduled(self) -> bool:

@@ -1,4 +1,4 @@
-"""The figures of the home page, and which of its lists have rows, read with one SQL statement."""
+"""The figures of the home page, and which lists on the page have rows, read with one SQL statement."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ FEW, LONGEST_LABEL = 5, 120
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One result: its name, kind, icon and address. ``code``: the name is a command line."""
+    """One result: its name, kind, icon and address. ``code`` means that the name is a command line."""
 
     label: str
     detail: str

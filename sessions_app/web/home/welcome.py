@@ -1,6 +1,6 @@
 """The first steps for administrators: people, a cluster, commands, a policy, the connection.
 
-The connection is last: the setup of the targets depends on the commands that the policy allows there.
+The connection is last, because the setup of the targets depends on the commands that the policy allows there.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The setup steps of a new installation. Progress is derived from current data, not stored."""
+"""The setup steps of a new installation. Progress is not stored, but derived from current data."""
 
 from __future__ import annotations
 

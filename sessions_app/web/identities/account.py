@@ -161,7 +161,7 @@ def zone(request: HttpRequest) -> HttpResponse:
 
 @page(ACT)
 def confirm_address(request: HttpRequest) -> HttpResponse:
-    """Confirm the email address that an administrator entered."""
+    """Confirm the email address that an administrator entered for the reader."""
     me = who(request)
     confirm_email(identity_id=me.pk, email=request.POST.get("email", ""), actor=me, now=clock.now())
     messages.success(request, f"{me.email} is confirmed.")

@@ -80,7 +80,9 @@ def group_name(text: str) -> str:
     """Return the only group in a field. Raises InvalidInput for none or several, and for invalid names."""
     names = group_names(text.strip().replace(" ", "-"))
     if len(names) != 1:
-        raise InvalidInput("Enter one group.", fields={"groups": ["Enter its name, like on-call."]})
+        raise InvalidInput(
+            "Enter one group.", fields={"groups": ["Enter the name of a group, like on-call."]}
+        )
     return names[0]
 
 

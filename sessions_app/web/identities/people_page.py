@@ -1,5 +1,5 @@
-"""People and machines: what each of them holds, can request, can approve and has done, limited to what the
-reader can see.
+"""People and machines: their grants, permissions, approvals and activity, limited to what the reader can
+see.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ STATES = (
     ("holding", "Has access now"),
     ("unused", "Unused machines"),
 )
-# Only administrators see everyone's factors.
+# Only administrators see the second factors of other people.
 PASSWORD_ALONE = ("password", "Password only")
 # A machine that was idle for this long probably has stale credentials.
 UNUSED_AFTER = dt.timedelta(days=30)
@@ -114,7 +114,7 @@ def owners() -> Sequence[Identity]:
 
 @dataclass(frozen=True, slots=True)
 class Covered:
-    """A policy that gives an identity a permission, and how it does so."""
+    """A policy that gives an identity a permission, and the path to that permission."""
 
     policy: AccessPolicy
     ways: Sequence[Way]

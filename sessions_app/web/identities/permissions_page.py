@@ -98,8 +98,8 @@ class Line(NamedTuple):
 
 
 class Cell(NamedTuple):
-    """What the identity or group of a row can do on one cluster. ``url`` leads to the paths; ``sets`` counts
-    the command sets.
+    """The permissions of a row's identity or group on one cluster. ``url`` leads to the paths; ``sets``
+    counts the command sets.
     """
 
     column: Column
@@ -144,7 +144,7 @@ class Row(NamedTuple):
 
 
 class Way(NamedTuple):
-    """One path to permissions: to run some command sets, or to oversee a cluster."""
+    """One path to permissions, either to run some command sets or to oversee a cluster."""
 
     identity: str
     person: Identity | None
@@ -164,8 +164,8 @@ class Way(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Matrix:
-    """A page of the table. The columns are the clusters of its rows. ``groups`` counts the columns by
-    environment, and ``clusters`` counts the clusters of all rows.
+    """A page of the table. The columns are the clusters of its rows. ``groups`` is the number of
+    columns of each environment, and ``clusters`` the number of clusters of all rows.
     """
 
     columns: Sequence[Column]
@@ -228,7 +228,7 @@ def row_of(entry: Entry, *, by_group: bool) -> str:
 
 
 def way_of(permission: Permission) -> str:
-    """Return the key of the look of a permission. Planned access without approval has its own."""
+    """Return the key of a permission's display style. Planned access without approval has its own style."""
     immediate = permission.permission == "request" and permission.needs.startswith("no approval")
     return "immediate" if immediate else permission.permission
 
@@ -322,7 +322,7 @@ def _known(names: Iterable[str]) -> dict[str, Identity]:
 
 
 def details(question: Question, entries: Iterable[Entry], page: int) -> Details:
-    """Return a page of each way that matches, command sets with the same way together."""
+    """Return a page of the paths that match. Command sets with the same path are combined."""
     merged: dict[tuple[str, str, Permission], list[str]] = defaultdict(list)
     for entry in entries:
         if question.fits(entry):

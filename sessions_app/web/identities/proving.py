@@ -115,7 +115,7 @@ def ask_again(
     continues to ``after``.
 
     Without ``after``, the form is submitted again together with the proof, or by a button after the provider
-    has confirmed in another tab. A form with a proof of its own must be filled in again.
+    has confirmed the identity in another tab. A form that contains its own proof must be filled in again.
     """
     me = who(request)
     factors = factors_of(me)
@@ -141,7 +141,7 @@ def ask_again(
         else "Nothing was changed. After confirming, make your change again.",
         "by_password": by_password,
         "by_provider": by_provider,
-        # The provider may sign the person in again without asking for any proof.
+        # The provider may sign in the person again without any proof of identity.
         "vouched": vouched,
         "error": error,
     }

@@ -63,8 +63,8 @@ class Now:
 
 @dataclass(frozen=True, slots=True)
 class Asker:
-    """An identity that can request the command, how, and whether as break-glass access. ``known``: the reader
-    can open the identity's page.
+    """An identity that can request the command, how, and whether as break-glass access. ``known`` means that
+    the reader can open the identity's page.
     """
 
     identity: Identity
@@ -109,8 +109,8 @@ class Miss:
 
 @dataclass(frozen=True, slots=True)
 class WhoCan:
-    """The answer: the grants that end soonest. ``more`` counts grants that are not listed. ``unread``: there
-    were too many grants to check all of them.
+    """The answer: the grants that end soonest. ``more`` counts grants that are not listed. ``unread`` means
+    that there were too many grants to check all of them.
     """
 
     now: Sequence[Now]
@@ -246,7 +246,7 @@ def _live(cluster: Cluster, reader: Identity, now: dt.datetime, target: str) -> 
     return found.order_by("expires_at", "pk")
 
 
-# Read only the columns needed to decide on a line. The listed grants are later read in full.
+# Read only the columns that a decision on a line needs. The listed grants are later read in full.
 _WHAT = (
     "pk",
     "command_set_version",
@@ -380,8 +380,8 @@ def price(document: PolicyDocument) -> str:
 
 
 def against(document: PolicyDocument, now: dt.datetime) -> str:
-    """Return what currently prevents planned access: a freeze, or that no window is open. Empty if nothing
-    does.
+    """Return what currently prevents planned access: a freeze, or the lack of an open window. Empty if
+    nothing does.
     """
     soon = now + dt.timedelta(seconds=1)
     freeze = next((freeze for freeze in document.freezes if freeze.touches(now, soon)), None)

@@ -35,7 +35,7 @@ class Link(NamedTuple):
 
 class Frame:
     """The frame of one page. Values are read only when a template uses them, so fragments without a frame
-    cost nothing.
+    cause no queries.
     """
 
     def __init__(self, request: HttpRequest, identity: Identity) -> None:

@@ -16,7 +16,7 @@ from sessions_app.web.layout.views import page, who
 
 @page()
 def pulse(request: HttpRequest) -> HttpResponse:
-    """Return what changed since the page's last request; 204 if nothing changed."""
+    """Return the changes since the page's last request; 204 if there are none."""
     seen = {name: _number(request.GET.get(name, "")) for name in ("after", "notice", "waiting")}
     found = read_pulse(who(request), seen, clock.now())
     if found is None:

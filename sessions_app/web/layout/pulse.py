@@ -1,4 +1,6 @@
-"""The pulse of a page: whether anything changed since rendering, and what a screen reader announces."""
+"""The pulse of a page: whether anything has changed since rendering, and the text that a screen reader
+announces.
+"""
 
 from __future__ import annotations
 
@@ -33,8 +35,8 @@ class Pulse:
 
 
 def pulse(identity: Identity, seen: Mapping[str, int], now: dt.datetime) -> Pulse | None:
-    """Return what changed since the state given by ``after``, ``notice`` and ``waiting``; None if nothing
-    changed.
+    """Return the changes since the state given by ``after``, ``notice`` and ``waiting``; None if there
+    are none.
     """
     notice = newest_of(identity).values_list("pk", flat=True).first() or 0
     told = notice != seen["notice"]
@@ -54,8 +56,8 @@ def pulse(identity: Identity, seen: Mapping[str, int], now: dt.datetime) -> Puls
 
 
 def _say(identity: Identity, seen: Mapping[str, int], waiting: int) -> str:
-    """Return what a screen reader announces: new notifications, or otherwise that more items need
-    attention.
+    """Return the text that a screen reader announces: new notifications, or otherwise that more
+    items need attention.
     """
     told = Notice.objects.filter(identity=identity, pk__gt=seen["notice"]).order_by("pk")
     subjects = list(told.values_list("subject", flat=True)[: MOST_SAID + 1])

@@ -31,7 +31,7 @@ ACT = ("POST",)
 FORM = (*READ, *ACT)
 # The request attribute with the number of the last record entry at the time of rendering.
 SEEN = "stint.seen"
-# The key of the session with the page that someone opened before their sign-in was complete.
+# The session key for the page that someone opened before their sign-in was complete.
 _WANTED = "stint.wanted"
 
 
@@ -40,7 +40,7 @@ def page(methods: Sequence[str] = READ, *, writes: bool = False) -> Callable[[Vi
     pages.
 
     All reads come from one database snapshot, so that the parts of a page agree. A view that ``writes`` on a
-    GET, for example an entry that a recording was watched, has no snapshot.
+    GET, for example to record that a recording was watched, has no snapshot.
     """
 
     def decorate(view: View[P]) -> View[P]:
@@ -83,8 +83,8 @@ def _refuse_unstorable(request: HttpRequest) -> None:
 def sign_in_first(request: HttpRequest) -> HttpResponse:
     """Redirect to the sign-in page, or to the next step of an incomplete sign-in.
 
-    A request for a fragment gets a 401 with a ``Location`` header instead, and the page shows its text. If
-    someone who is signed out sends a form, it stays on its page with the typed values.
+    A request for a fragment gets a 401 with a ``Location`` header instead, and the page shows the
+    response's text. If someone who is signed out sends a form, the page keeps the form with the typed values.
     """
     current: HtmxDetails | None = getattr(request, "htmx", None)
     missing = getattr(request, "missing", "")
@@ -104,8 +104,8 @@ def sign_in_first(request: HttpRequest) -> HttpResponse:
 
 
 def after_step(request: HttpRequest, step: str) -> str:
-    """Return the address that continues after a step of the sign-in: of the page that was opened before it,
-    or else of the account.
+    """Return the address that follows a step of the sign-in: the page that was opened before the sign-in,
+    or else the account page.
     """
     if getattr(request, "missing", "") != step:
         return reverse("account")

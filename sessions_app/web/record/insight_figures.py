@@ -59,8 +59,8 @@ class Figure:
     """A chart with its table. ``kind`` is `bars` (stacked counts), `lines` (times on a logarithmic scale) or
     `ranks` (a table with bars).
 
-    The first ``drawn`` columns are series of the chart; the others are only in the table. ``limit`` is a line
-    in the chart, in seconds. ``says`` summarizes the figure in a sentence.
+    The first ``drawn`` columns are series of the chart; the others are only in the table. ``limit`` is the
+    position of a line in the chart, in seconds. ``says`` summarizes the figure in a sentence.
     """
 
     key: str
@@ -134,7 +134,7 @@ class Links:
 
 
 def label_of(part: Part) -> str:
-    """Return a part's label: `Sat 28 Nov`, or `23 to 29 Nov`."""
+    """Return the label of a part of the period: `Sat 28 Nov`, or `23 to 29 Nov`."""
     if part.first == part.last:
         return say_day(part.first)
     same = part.first.month == part.last.month

@@ -318,7 +318,7 @@ def _unused(read: _Read) -> Figure:
         drawn=1,
         url=read.links.grants(unused="1"),
         link="grants",
-        note=f"Without {', '.join(sorted(blind))}, where Stint doesn't observe use." if blind else "",
+        note=f"This excludes {', '.join(sorted(blind))}, where Stint doesn't observe use." if blind else "",
     )
 
 

@@ -1,4 +1,6 @@
-"""The integrity of the record: the last verification, entries added since, and the newest checkpoint."""
+"""The integrity of the record: the last verification, the entries added since then, and the newest
+checkpoint.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +26,8 @@ NOT_VERIFIED = (
 
 @dataclass(frozen=True, slots=True)
 class Integrity:
-    """The last verification (None if there was none), the number of entries added ``since``, and the newest
-    checkpoint.
+    """The last verification (None if there was none), the number of entries added ``since`` then, and the
+    newest checkpoint.
 
     ``trouble`` is the reason why checkpoints can't be signed or saved outside the database, if any.
     """
@@ -78,7 +80,7 @@ class Integrity:
                 ),
             ]
         else:
-            found = [f"{count} verified, each sealed with the one before."]
+            found = [f"{count} verified. Each contains the hash of the entry before it."]
         found.append(
             f"{plural(self.since, ENTRIES)} added since then will be verified next time."
             if self.since

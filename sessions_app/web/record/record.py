@@ -131,7 +131,7 @@ def _said(verdict: Verdict | None) -> str:
         else "There was no checkpoint to compare with."
     )
     return (
-        f"{new} and chained to what was verified before. {signed} The worker is verifying the whole record"
+        f"{new} and chained to the entries verified before. {signed} The worker is verifying the whole record"
         " again."
     )
 

@@ -56,10 +56,10 @@ LABELS = {
     "until_time": "To",
     "text": "Contains",
 }
-# Entries on one page: few enough to read.
+# The number of entries on one page, small enough to read.
 SIZE = 30
 # Entries are in the order in which they were appended, which can differ from the order of their times: a
-# transaction may have waited, and deferred ends are appended later. So a search by date also covers this much
+# transaction may have waited, and deferred ends are appended later. So a search by date also reads this much
 # time before and after the range.
 SLACK = dt.timedelta(days=2)
 

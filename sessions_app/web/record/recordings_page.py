@@ -116,8 +116,8 @@ def recordings(
 ) -> Page[CommandRun]:
     """Return a page of the matching runs that have a recording the reader can see.
 
-    Each page examines at most ``span`` runs, so that rare matches cost no more than common ones. As a result,
-    a page may have few rows although older pages have more.
+    Each page examines at most ``span`` runs, so that a search for rare runs costs no more than one for common
+    runs. As a result, a page may have few rows even if older pages have more.
     """
     top = int(before) if before.isdecimal() and len(before) < 18 else _newest() + 1
     bottom = max(0, top - span)

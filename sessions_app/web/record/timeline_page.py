@@ -44,8 +44,8 @@ REFUSED = (RequestState.DENIED, RequestState.LAPSED, RequestState.WITHDRAWN)
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """The timeline as a chart. ``left_out`` counts the bars that are not drawn. ``at_least``: the actual
-    number may be higher.
+    """The timeline as a chart. ``left_out`` counts the bars that are not drawn. ``at_least`` means that
+    the actual number may be higher.
     """
 
     chart: timeline.Board
@@ -86,7 +86,7 @@ def asked_in(question: Question, reader: Identity, now: dt.datetime) -> QuerySet
 
 
 def named(found: QuerySet[AccessRequest]) -> QuerySet[AccessRequest]:
-    """Load the related rows of requests that a bar, a table row or a file row needs."""
+    """Load the rows related to requests that the bars, the table and the file need."""
     return (
         with_names(found).select_related("requester__owner", "grant__ended_by").prefetch_related("approvals")
     )

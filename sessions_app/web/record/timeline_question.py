@@ -12,7 +12,7 @@ from sessions_app.web.forms.times import at_hour
 
 
 class By(StrEnum):
-    """What the rows of the chart represent."""
+    """The kind of the chart's rows."""
 
     CLUSTER = "cluster"
     PERSON = "person"
@@ -28,7 +28,7 @@ class Zoom(StrEnum):
 
 
 class Show(StrEnum):
-    """Which bars to show."""
+    """The kind of bars to show."""
 
     ASKED = "asked"
     LATER = "later"

@@ -1,4 +1,4 @@
-"""Earlier requests of the reader, offered for submitting again."""
+"""Earlier requests that the reader can submit again."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ def index(request: HttpRequest) -> HttpResponse:
     show = show if show in SHOW else ""
     found = waiting.lists_for(me, now, frame_of(request).standing.waiting, most=MOST)
     mine = found["requests"]
-    # The same people decide on suspended grants and held commands.
+    # Suspended grants and held commands share a tab, because the same people decide on both.
     releases = found.pop("releases")
     counts = {name: len(rows) for name, rows in found.items()}
     counts["holds"] += len(releases)
@@ -90,7 +90,7 @@ def detail(request: HttpRequest, ref: str) -> HttpResponse:
 
 def _detail(request: HttpRequest, asked: AccessRequest, error: StintError | None = None) -> HttpResponse:
     typed = request.POST
-    # A page that updates itself sends a summary of what its reader has seen, and keeps showing what changed
+    # A page that updates itself sends a summary of what its reader has seen, and keeps showing the changes
     # since then.
     read = typed.get("read", "") if error else request.GET.get("read", "")
     past = "past" in request.GET
@@ -164,7 +164,7 @@ def decide(request: HttpRequest, ref: str) -> HttpResponse:
 
 
 def _narrowing(typed: QueryDict, asked: AccessRequest) -> dict[str, Any] | None:
-    """Return the form's reductions of what earlier approvers left; None for a denial."""
+    """Return the form's reductions of the scope that earlier approvers left; None for a denial."""
     if typed.get("verdict") != Verdict.APPROVE:
         return None
     narrowing: dict[str, Any] = {}

@@ -153,7 +153,7 @@ class AskPage:
 
     @property
     def opened_in(self) -> str:
-        """Where to open a suitable workflow outside Stint."""
+        """The systems outside Stint where a suitable workflow can be opened."""
         return " or ".join(self.sources_to_ask) or "its own system"
 
     @property
@@ -295,8 +295,8 @@ def _planned(identity: Identity, draft: Draft) -> Workflow | None:
 def _meant_for(
     workflow: Workflow | None, sets: Sequence[SetOption], terms: Sequence[Terms]
 ) -> SetOption | None:
-    """Return the first command set under a policy that accepts the workflow, because the requester most
-    likely needs it.
+    """Return the first command set under a policy that accepts the workflow: it is the one that the
+    requester most likely needs.
     """
     wanted = {one.name: one.document.workflow for one in terms if one.document.workflow}
     wanting = {name for name, needed in wanted.items() if workflow and takes(needed, workflow)}
@@ -339,7 +339,7 @@ def _clusters_on(identity: Identity, draft: Draft, clusters: list[Cluster]) -> l
 
 
 def open_incidents(clusters: Sequence[Cluster]) -> list[Workflow]:
-    """Return the open incidents on the clusters with the clusters of each, most severe and newest first."""
+    """Return the open incidents on the clusters, each with its clusters, most severe and newest first."""
     through = Workflow.clusters.through.objects.filter(cluster__in=clusters)
     found = Workflow.objects.open().filter(kind=WorkflowKind.INCIDENT, pk__in=through.values("workflow_id"))
     found = found.select_related("opened_by__owner", "source").prefetch_related("clusters")
@@ -347,8 +347,8 @@ def open_incidents(clusters: Sequence[Cluster]) -> list[Workflow]:
 
 
 class WorkflowWanted(NamedTuple):
-    """Which workflows the selected policies accept: whether one is required, which of them fit, and the kinds
-    that Stint can open. ``sources`` lists the sources that the policies name.
+    """The workflows that the selected policies accept: whether one is required, which existing ones fit, and
+    the kinds that Stint can open. ``sources`` lists the sources that the policies name.
     """
 
     needed: bool

@@ -17,10 +17,10 @@ from sessions_app.queries.workflows.doings import doing_of, roles_in
 class Behind(NamedTuple):
     """The workflow behind a request.
 
-    ``planned``: the workflow has a planned time. ``covers``: that time includes all of the requested time.
-    ``part`` is the requester's role as a phrase. ``bound`` lists the parameters taken from the workflow, each
-    with the name and value of the fact. ``doing`` is a sentence, without its period, about who opened and
-    changed the workflow, as far as known.
+    ``planned`` means that the workflow has a planned time. ``covers``: the planned time includes all of the
+    requested time. ``part`` is the requester's role as a phrase. ``bound`` lists the parameters taken from
+    the workflow, each with the name and value of the fact. ``doing`` is a sentence, without its period, about
+    who opened and changed the workflow, as far as known.
     """
 
     workflow: Workflow

@@ -1,5 +1,5 @@
-"""The top of a request's page: what an approver must see before deciding, and the titles of the sections
-below.
+"""The top of a request's page: the facts that an approver must see before deciding, and the titles of
+the sections below.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Brief:
 
     @property
     def badges(self) -> list[Look]:
-        """What is dangerous about the request, then its purpose and its cluster."""
+        """Badges for the request's dangers, then for its purpose and its cluster."""
         return [*self._dangers(), *self._place()]
 
     def _dangers(self) -> Iterator[Look]:
@@ -117,7 +117,7 @@ class Brief:
 
     @property
     def about_targets(self) -> str:
-        """What part of the cluster the targets are, and the accounts that run commands."""
+        """How many of the cluster's targets are requested, and the accounts that run commands."""
         kept, every = len(self.facts.kept_targets), self.facts.all_targets
         part = f"all of {self.facts.request.cluster}" if kept == every else f"of {every:,}"
         accounts = ", ".join(self.facts.accounts)

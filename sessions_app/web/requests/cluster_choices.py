@@ -1,5 +1,5 @@
-"""The clusters that the request form offers: all of them if they are few, otherwise recent ones and search
-results.
+"""The clusters that the request form offers: all clusters if there are only a few, otherwise recent ones
+and search results.
 """
 
 from __future__ import annotations

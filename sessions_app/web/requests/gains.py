@@ -1,4 +1,4 @@
-"""The commands of a request with their limits, grouped by what changes for the requester."""
+"""The commands of a request with their limits, grouped by the change for the requester."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the requester must still fill in before submitting, with the field for each item."""
+"""The items that the requester must still fill in before submitting, each with its field."""
 
 from __future__ import annotations
 

@@ -50,7 +50,9 @@ class OutcomeStep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FormOutcome:
-    """The outcome of a form. Without ``preview``, there is no decision yet, and ``missing`` is the reason.
+    """The outcome of a form.
+
+    If there is no ``preview``, there is no decision yet, and ``missing`` is the reason.
 
     ``usual`` is the typical time to a decision in seconds. ``to_review`` contains the grants that must be
     reviewed first.
@@ -68,7 +70,7 @@ class FormOutcome:
 
     @property
     def needed(self) -> Sequence[Needed]:
-        """What is still missing before the form can be submitted."""
+        """The items that are still missing before the form can be submitted."""
         return needed(self.ask)
 
     @property
@@ -188,8 +190,8 @@ class FormOutcome:
         price = f"{draft.command_set} needs {ask.price}."
         if ask.unread:
             note = (
-                "Stint will get the workflow's current state from its source. If it is open on "
-                f"{draft.cluster}, {price} If not, nothing is submitted and your input is kept."
+                "Stint will read the workflow's current state from its source. If the workflow "
+                f"is open on {draft.cluster}, {price} If not, nothing is submitted and your input is kept."
             )
             title = f"{draft.workflow} is checked when you submit"
             return OutcomeStep(tone="info", icon="ask", title=title, note=note, reads=True)
@@ -312,7 +314,7 @@ class FormOutcome:
         more = "This policy allows no extension."
         if extension and not preview.reviewed:
             more = f"You can extend it {_many(extension.times, 'time')} by {say_duration(extension.by)}."
-        sooner = "It ends sooner if its time runs out first. " if preview.workflow else ""
+        sooner = "Access ends sooner if its time runs out first. " if preview.workflow else ""
         ends = f"with {preview.workflow.ref}" if preview.workflow else "automatically"
         return OutcomeStep(
             tone="mute",

@@ -26,9 +26,9 @@ NEWEST = 200
 class PastRecord(NamedTuple):
     """The requester's access to the cluster in the 90 days before the decision.
 
-    ``more``: there were more grants than were examined. ``refused`` is None if refusals aren't observed.
-    ``compared`` is what was used under ``last``, the latest grant of the same command set. ``last``,
-    ``compared`` and ``recording`` are read only with ``whole``.
+    ``more`` means that there were more grants than were examined. ``refused`` is None if refusals aren't
+    observed. ``compared`` is how much of ``last``, the latest grant of the same command set, was used.
+    ``last``, ``compared`` and ``recording`` are read only with ``whole``.
     """
 
     grants: int
@@ -51,9 +51,7 @@ class PastRecord(NamedTuple):
             else _many(self.grants, "grant") + _HERE
         )
         early = "all" if self.early == self.grants else self.early
-        refused = (
-            "refusals not observed here" if self.refused is None else _many(self.refused, "refused command")
-        )
+        refused = "refusals not observed" if self.refused is None else _many(self.refused, "refused command")
         return f"{many} {early} ended early, {refused}."
 
 
@@ -108,7 +106,7 @@ def _with_last(
     """Add the latest of the ``same`` grants, and the latest recording of the grants in ``looked_at``."""
     visible = Grant.objects.visible_to(reader)
     seen = CommandRun.objects.filter(grant__in=looked_at).filter(grant__in=visible).exclude(recording="")
-    # Order by time, which has no index. If ordered by primary key, PostgreSQL might read a million runs of
+    # Order by time, which has no index. With the primary key, PostgreSQL might read a million runs of
     # other grants to find none.
     recording = seen.select_related("grant").only("grant__ref").order_by("-tried_at").first()
     mine = visible.filter(pk__in=same).select_related("cluster", "command_set_version")

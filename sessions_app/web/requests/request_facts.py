@@ -185,7 +185,7 @@ def request_facts(
     compiled = commands.asked(request)
     waits = request.state == RequestState.PENDING
     starts_at, ends_at = would_run(request, now if waits else request.decided_at or request.created_at)
-    # A decided request is shown as it was requested, regardless of who has access by now.
+    # A decided request is shown as it was when requested, regardless of who has access by now.
     held = _held_already(request, starts_at) if waits else set()
     left = left_of(request)
     targets = sorted(facts.targets_of(request), key=lambda one: in_order(one.name))
@@ -276,7 +276,7 @@ def _held_already(request: AccessRequest, starts_at: dt.datetime) -> set[Hashabl
 
 
 def _limits_of(view: CommandView) -> Hashable:
-    """Return what must be equal for two commands to count as the same."""
+    """Return the properties that are equal if two commands count as the same."""
     return view.text, view.hold, view.as_root, view.free, view.detail
 
 

@@ -32,8 +32,8 @@ from sessions_app.web.requests.steps import Step, steps_of
 @dataclass(frozen=True, slots=True)
 class RequestPage:
     """One request as one reader sees it. ``mine`` is the reader's own verdict. ``may_not`` is the reason why
-    the reader can't decide, ``over`` the reason why the workflow has ended. ``must_confirm``: the reader must
-    first confirm their identity.
+    the reader can't decide, ``over`` the reason for the workflow's end. ``must_confirm`` means that the
+    reader must first confirm their identity.
     """
 
     asked: AccessRequest
@@ -176,7 +176,7 @@ class RequestPage:
             return f"{'' if self.facts.behind else 'None linked. '}Open incidents on {self.asked.cluster}:"
         if self.facts.behind:
             return ""
-        return f"None open on {self.asked.cluster}" if self.pending else "None"
+        return f"No incidents are open on {self.asked.cluster}" if self.pending else "None"
 
     @property
     def comments(self) -> list[tuple[Comment, bool]]:
@@ -285,8 +285,8 @@ def changed_note(
 ) -> Changed | None:
     """Return the note at the top of the page, if there is one.
 
-    ``changes`` contains the changes since the page was read. ``refused``: a verdict was rejected because the
-    scope had changed. ``failed``: a verdict was not recorded.
+    ``changes`` contains the changes since the page was read. ``refused`` means that a verdict was rejected
+    because the scope had changed. ``failed`` means that a verdict was not recorded.
     """
     facts, asker = shown.facts, shown.asked.requester
     if not (changes or facts.changed or refused):

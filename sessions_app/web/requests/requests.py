@@ -213,7 +213,7 @@ def _outcome(identity: Identity, ask: AskPage, error: StintError | None = None) 
         return replace(found, missing=missing)
     usual = usual_wait(preview.policy) if preview.decision.clauses else None
     overdue = [ref for result in preview.decision.refusals for ref in result.offer.get("review", ())]
-    # This account may not be allowed to see a grant held by another account of the same person.
+    # This account might not be allowed to see a grant held by another account of the same person.
     seen = Grant.objects.visible_to(identity).filter(ref__in=overdue).values_list("ref", flat=True)
     return replace(found, preview=preview, usual=usual, to_review=list(seen))
 

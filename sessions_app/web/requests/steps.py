@@ -38,8 +38,8 @@ def steps_of(
     lapsed: bool,
     now: dt.datetime,
 ) -> list[Step]:
-    """Return the steps of a request. ``over`` is the reason why its workflow has ended. ``lapsed``: the
-    request has expired.
+    """Return the steps of a request. ``over`` is the reason why its workflow has ended. ``lapsed``
+    means that the request has expired.
     """
     found = [_verdict(approval, facts) for approval in facts.approvals]
     if not lapsed:

@@ -20,7 +20,7 @@ register = template.Library()
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """Who would gain and lose permissions, and what would stay the same."""
+    """Who would gain and lose permissions, and which permissions would not change."""
 
     changes: Sequence[ShownChange]
     summary: str

@@ -1,4 +1,4 @@
-"""Workflows, especially incidents: which are open, and who has access for them."""
+"""Workflows, especially incidents: those that are open, and the people who have access for them."""
 
 from __future__ import annotations
 
@@ -324,7 +324,9 @@ def _ending(incident: Workflow, now: dt.datetime) -> Ending:
 
 
 def _named(page: IncidentPage) -> IncidentPage:
-    """Add a hash of everything the live part shows, so that polling causes no update without changes."""
+    """Add a hash of everything that the live part shows, so that polling updates the page only after
+    changes.
+    """
     workflow = page.incident
     parts: list[object] = [
         workflow.state,

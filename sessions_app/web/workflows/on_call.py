@@ -23,9 +23,9 @@ from sessions_app.web.requests.terms import Terms, clusters_of, on_call_terms
 class Offer:
     """Access that a person can get for an incident, with the best-matching command set.
 
-    ``ready``: there is nothing to choose, and no reason is required. ``review`` is empty if no review is
-    needed. Otherwise it is a sentence, without its period, about why another person must review the access:
-    no approval is needed, and the person may have caused the incident.
+    ``ready`` means that there is nothing to choose, and no reason is required. ``review`` is empty if no
+    review is needed. Otherwise it is a sentence, without its period, about why another person must review the
+    access: no approval is needed, and the person may have caused the incident.
     """
 
     draft: Draft

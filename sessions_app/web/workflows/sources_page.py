@@ -31,7 +31,8 @@ services:
 
 # The maximum number of ids shown for a delivery.
 IDS = 3
-# A delivery that is pending for longer is waiting for its source. The page stops refreshing for it.
+# A delivery that is pending for longer is waiting for its source, so the page no longer refreshes because of
+# it.
 SOON = dt.timedelta(minutes=1)
 
 
@@ -70,8 +71,8 @@ class DeliveryRow:
 
 @dataclass(frozen=True, slots=True)
 class SourcePage:
-    """One source with its deliveries. ``moving``: this is the newest page, and a delivery on it will be
-    handled soon.
+    """One source with its deliveries. ``moving`` means that this is the newest page, and a delivery on
+    it will be handled soon.
     """
 
     source: WorkflowSource

@@ -64,7 +64,7 @@ def test_the_gateway_is_known_before_it_is_first_seen(laptops):
 def test_what_nothing_allows_is_said_with_what_comes_nearest(laptops):
     status, said = laptops["alice"].fails("ssh", "web-1", "--", "echo", "restart", "sshd")
     assert status == 1
-    assert "No access that you can request on web-1 allows this command." in said
+    assert "None of the access that you can request on web-1 allows this command." in said
     assert "restart-web: " in said
     assert "Nearest: echo restart" in said
 

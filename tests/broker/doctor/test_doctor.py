@@ -92,14 +92,14 @@ def test_folders_that_others_can_open_or_this_account_can_not_write_to_are_found
 
 def test_little_room_for_recordings_is_said_as_administrators_are_told(world, state, settings):
     settings.RECORDINGS_BYTES = 0
-    assert "| Keep recordings for a shorter time, or raise STINT_RECORDINGS_MIB." in said(
+    assert "| Keep recordings for a shorter time, or increase STINT_RECORDINGS_MIB." in said(
         "folders", Level.WARNING
     )
 
 
 def test_a_database_that_is_not_migrated_says_how_to_migrate_it(stint_db, owner_connection):
     owner_connection.execute("DELETE FROM django_migrations WHERE app = 'sessions_app'")
-    assert "not applied, the first is sessions_app." in said("database", Level.WRONG)
+    assert "not applied, the first one is sessions_app." in said("database", Level.WRONG)
     assert "`manage.py migrate`" in said("database", Level.WRONG)
 
 

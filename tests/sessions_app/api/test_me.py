@@ -85,7 +85,7 @@ def test_a_token_makes_none_that_outlives_it(world, now):
     sent = {**TOKEN, "scopes": ["read"]}
     refused = short.post("/me/tokens", {**sent, "lifetime": "3h"})
     assert (refused.status_code, refused.body["code"]) == (403, "scope_missing")
-    assert "outlives it" in refused.body["detail"] + refused.body["title"]
+    assert "expires later than itself" in refused.body["detail"] + refused.body["title"]
     made = short.post("/me/tokens", {**sent, "lifetime": "1h"})
     assert made.status_code == 201
     assert short.delete(f"/me/tokens/{APIToken.objects.earliest('pk').pk}").status_code == 204

@@ -49,7 +49,7 @@ START, LOG = SET["commands"]
             {"commands": [START, {**LOG, "where": {"lines": {"int": [1, 9000]}}}]},
             ["changed: command `journalctl -n {lines}`: where lines int 1 to 1000 → 1 to 9000"],
         ),
-        (SET, {"commands": [LOG, START]}, ["changed: commands: in another order"]),
+        (SET, {"commands": [LOG, START]}, ["changed: commands: order changed"]),
         (
             SET,
             {"parameters": {"unit": {"choice": ["nginx", "haproxy"]}}},

@@ -264,7 +264,7 @@ def forbid_by_page(world, files: dict[str, str], _: Any) -> None:
         "/policies/web-work/edit/", {"source": files["policies/web-work.yaml"], "act": "save"}, follow=True
     )
     assert (
-        "People who opened or last changed the incident, or may have, get no access for it."
+        "People who opened or last changed the incident, or may have done so, get no access for it."
         in saved.content.decode()
     )
 

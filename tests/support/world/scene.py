@@ -179,7 +179,7 @@ def _webhooks(scene: Scene) -> None:
     WebhookMessage.objects.filter(pk=newest[0].pk).update(
         attempts=2,
         last_status=503,
-        last_error="The receiver answered 503.",
+        last_error="The receiver returned status 503.",
         next_attempt_at=acts.after(scene, minutes=5),
     )
     WebhookEndpoint.objects.update(sent_at=scene.now, failing_since=scene.now, failures=1)

@@ -25,7 +25,9 @@ class Command(StintCommand):
         )
 
     def handle(self, *_: Any, **options: Any) -> None:
-        """Make a checkpoint if anything was appended since the last one, and print the newest."""
+        """Make a checkpoint if anything was appended since the last checkpoint, and print the newest
+        checkpoint.
+        """
         try:
             if options["key"]:
                 self.stdout.write(signer(now=clock.now()).verifier)

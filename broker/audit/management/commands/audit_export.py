@@ -60,7 +60,7 @@ class Command(StintCommand):
         try:
             with open(
                 options["file"], "x", encoding="utf-8", newline="\n", opener=_for_us_alone
-            ) as file:  # The file is opened with an opener.
+            ) as file:  # The opener creates the file with its final permissions.
                 for line in export_part(part) if part else export(until=until):
                     file.write(line)
                     count += 1

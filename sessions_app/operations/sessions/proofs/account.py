@@ -21,7 +21,7 @@ SELECT c.id, c.name, c.connection ->> 'accounts', c.sealed_connection FROM sessi
  ORDER BY c.name
 """,  # noqa: S608  # fixed text
 )
-# A grant whose account was created at another address does not match.
+# Excludes grants whose account was created at another address.
 _OF_ACCOUNT = Statement(
     "stint_authorize_account",
     f"""

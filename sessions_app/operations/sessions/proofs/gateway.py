@@ -40,7 +40,7 @@ class GatewayUse(TokenUse):
 
     @property
     def login(self) -> Mapping[str, Any]:
-        """Return what the lease stores about reaching the target."""
+        """Return the data that the lease stores about reaching the target."""
         return {"connection": json.loads(self.stored[0]), "sealed_connection": self.stored[1]}
 
 
@@ -91,7 +91,7 @@ def _use(row: Row, fields: dict[str, Any]) -> GatewayUse:
     )
 
 
-# Rows are read each time; only the parsed result is cached.
+# The rows are read each time; only the parsed result is cached.
 @functools.lru_cache(maxsize=256)
 def _parameters(connection: str, sealed: bytes, cluster_id: int) -> ConnectionParameters:
     return parameters_of("http", json.loads(connection), sealed, cluster_id=cluster_id)

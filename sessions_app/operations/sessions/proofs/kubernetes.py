@@ -26,8 +26,8 @@ from sessions_app.operations.sessions.authorize_use import (
 from sessions_app.operations.targets.cluster_connection import parameters_of
 from sessions_app.policy.commands.kubernetes.compiling import CompiledSet
 
-# A cluster with one target can be addressed by its own name, and each target by its name. A grant does not
-# match if its account was created at another address, or if its holder reaches the cluster directly.
+# A cluster with one target can be addressed by its own name, and each target by its name. Excludes grants
+# whose account was created at another address, and clusters that holders reach directly.
 _AT_KUBERNETES = Statement(
     "stint_authorize_kubernetes",
     f"""

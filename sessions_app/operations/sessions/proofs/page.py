@@ -1,5 +1,5 @@
-"""Authorize a holder who is signed in to the web interface, at a target of any kind whose gateway takes
-orders from there.
+"""Authorize a holder who is signed in to the web interface, at a target of any kind whose gateway runs
+commands from there.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ _PROOFS: dict[str, Callable[[int, str, str, dt.datetime], Proof[Any]]] = {
 def uses_from_page(
     *, holder_id: int, kind: str, target: str, grant_ref: str, now: dt.datetime
 ) -> Sequence[AnyUse]:
-    """Return what a holder can currently use of a grant on a target, like `authorize_use`.
+    """Return the uses of a grant on a target that are currently authorized for its holder, like
+    `authorize_use`.
 
     ``kind`` is the kind of the target's cluster.
     """

@@ -26,7 +26,7 @@ from sessions_app.operations.sessions.authorize_use import (
 from sessions_app.operations.targets.cluster_connection import parameters_of
 from sessions_app.policy.commands.postgres.statement_set import StatementSet
 
-# A grant whose role was created at another address matches nothing.
+# Excludes grants whose role was created at another address.
 _AT_POSTGRES = Statement(
     "stint_authorize_postgres",
     f"""

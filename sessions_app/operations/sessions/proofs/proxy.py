@@ -107,9 +107,9 @@ class ByProxy:
 def lock_requests(uses: Iterable[AnyUse]) -> dict[tuple[int, int], dt.datetime]:
     """Lock the grants and tokens in use, so that they can't end before the surrounding transaction does.
 
-    Return when each of them expires, by the ids of token and target. Those that are no longer valid are left
-    out. Call this before anything is recorded. The lock is exclusive, because with a shared lock an end would
-    have to wait until no requests overlap.
+    Return when each of them expires, by the ids of token and target. Tokens that are no longer valid are left
+    out. Call this before anything is recorded. The lock is exclusive, because with shared locks, an end would
+    have to wait for a moment without requests.
     """
     pairs = {(use.credential_id, use.target.id) for use in uses}
     with connection.cursor() as cursor:
@@ -129,7 +129,7 @@ def approved_before(key: _Key) -> dict[str, Any] | None:
 
 
 def approved(key: _Key) -> dict[str, Any]:
-    """Return what never changes for a grant on a target, by the grant's reference and both ids.
+    """Return the unchanging part of a grant's use on a target, by the grant's reference and both ids.
 
     Raises ValueError.
     """
@@ -138,7 +138,7 @@ def approved(key: _Key) -> dict[str, Any]:
         rows = _APPROVED([str(one).encode() for one in key[1:]])
         row = tuple(rows.get_value(0, column) for column in range(rows.nfields))
         found = _known[key] = fields_of(row, text(row[20]), CompiledSet)
-        # An extension changes the deadline, so each decision reads it.
+        # An extension changes the deadline, so each decision reads the deadline.
         del found["expires_at"]
         while len(_known) > _MOST:
             _known.popitem(last=False)

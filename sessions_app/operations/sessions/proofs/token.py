@@ -22,8 +22,8 @@ from sessions_app.operations.sessions.authorize_use import (
 from sessions_app.operations.targets.cluster_connection import parameters_of
 from sessions_app.policy.commands.mcp.compiling import CompiledSet
 
-# The cluster is the audience: a token for another cluster does not match. Neither does a token for a server
-# that has moved since its tool definitions were read.
+# The cluster is the audience, so a token for another cluster does not match. A token also doesn't match if
+# the server has moved since its tool definitions were read.
 _OF_TOKEN = Statement(
     "stint_authorize_call",
     f"""
@@ -40,8 +40,8 @@ SELECT {COLUMNS},
 class CallUse(TokenUse):
     """One grant on one MCP server.
 
-    ``pins`` are the digests of the tool definitions when the grant began. ``held``: nothing runs until an
-    approver releases the grant.
+    ``pins`` are the digests of the tool definitions when the grant began. ``held`` means that nothing
+    runs until an approver releases the grant.
     """
 
     compiled: CompiledSet

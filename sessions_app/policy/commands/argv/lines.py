@@ -139,7 +139,7 @@ def check_argv(argv: tuple[str, ...]) -> None:
 
 
 def split_words(text: str) -> Iterator[tuple[str, int]]:
-    """Yield each word with its offset. Checks only shell syntax; `parse_line` checks the rest."""
+    """Yield each word with its offset. This checks only shell syntax; `parse_line` checks the rest."""
     at = 0
     while at < len(text):
         if text[at] == " ":

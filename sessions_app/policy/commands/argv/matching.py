@@ -14,8 +14,8 @@ NOT_LISTED = Refused("this command is not in the grant: choose a listed one", No
 
 
 def match_word(spec: Word, word: str, types: Mapping[str, ParameterType], matched: dict[str, str]) -> None:
-    """Add the parameter values in `word` to `matched`. Raises ValueRefused, whose message names the
-    parameter.
+    """Add the parameter values in `word` to `matched`. Raises ValueRefused, with the parameter's
+    name in the message.
     """
     at = 0
     for position, piece in enumerate(spec):
@@ -34,7 +34,7 @@ def _value_end(spec: Word, position: int, word: str, at: int) -> int:
     if not isinstance(after, str) or not after:
         return len(word)
     if position + 2 == len(spec):
-        return max(at, len(word) - len(after))  # the last value can contain the text that follows its slot
+        return max(at, len(word) - len(after))  # the last value can contain the text after its slot
     found = word.find(after, at)
     return len(word) if found < 0 else found
 

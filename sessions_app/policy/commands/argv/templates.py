@@ -57,7 +57,7 @@ def parse_template(text: str) -> Template:
 
     def mark(found: re.Match[str]) -> str:
         names.append(found[1])
-        # The padding keeps all positions equal to those in the original text.
+        # The padding keeps the positions of the original text.
         return chr(_MARK + len(names) - 1) + _PAD * (len(found[0]) - 1)
 
     words = [(word.replace(_PAD, ""), start) for word, start in split_words(_SLOT.sub(mark, text))]
@@ -71,13 +71,13 @@ def parse_template(text: str) -> Template:
 def parse_word(text: str) -> Word:
     """Parse text with slots as one word: everything but a slot is literal.
 
-    Raises LineRefused for a character that an approver could not see, and for two adjacent slots.
+    Raises LineRefused for an invisible character, and for two adjacent slots.
     """
     at = hidden_at(text)
     if at is not None:
         raise LineRefused(f"{show(text[at])} is not printable: remove it", at, text[at])
     parts = _SLOT.split(text)
-    # The odd parts are the names of the slots between the literal ones.
+    # Parts at odd indices are slot names; the others are literal text.
     pieces = tuple(Slot(part) if at % 2 else part for at, part in enumerate(parts) if part)
     word = _stopped(pieces) or ("",)
     _check_word(word, 0, program=False)
@@ -95,7 +95,7 @@ def _pieces(word: str, names: list[str]) -> Iterator[str | Slot]:
 
 
 def _stopped(word: Word) -> Word:
-    """Return the word in which each slot that another slot follows has its `stop` set."""
+    """Return the word with `stop` set in each slot that is followed by another slot."""
     stopped: list[str | Slot] = []
     for at, piece in enumerate(word):
         after = word[at + 1] if at + 2 < len(word) else ""

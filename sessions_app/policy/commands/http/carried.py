@@ -1,4 +1,4 @@
-"""Determines which parts of a request Stint's own gateway reads before the decision, and which parts of a
+"""Determine which parts of a request Stint's own gateway reads before the decision, and which parts of a
 response it forwards.
 """
 
@@ -27,8 +27,8 @@ class Plan:
     """How to read the body of a request: in which format, and at most how many bytes.
 
     ``none``: no command allows a body of this type, so the request is refused without reading the body.
-    ``whole``: an upload must be read before the decision, because the decision needs its digest. Otherwise
-    the decision needs only the type and length, and the body is streamed.
+    ``whole`` means that an upload must be read before the decision, because the decision needs its digest.
+    Otherwise the decision needs only the type and length, and the body is streamed.
     """
 
     reading: Reading

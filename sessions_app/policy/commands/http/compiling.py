@@ -36,7 +36,7 @@ class CompiledHTTPCommand(answers.CompiledCommand):
     rule: HTTPRequest | HTTPDeny
     template: Template
     pattern: re.Pattern[str] = field(repr=False)
-    types: Mapping[str, ParameterType]  # for the placeholders in the path that have no bound value
+    types: Mapping[str, ParameterType]  # the types of the placeholders in the path that have no bound value
     query: Mapping[str, Check]
     body: Mapping[str, Check] | None
     form: Mapping[str, Check]
@@ -111,8 +111,8 @@ def unenforced(rule: HTTPRequest, connection: Mapping[str, object]) -> str | Non
 
 
 def _injected_too(rule: HTTPRequest, inject: object) -> str | None:
-    """Return, as a clause, why a rule lets the holder set a header or parameter that carries the cluster's
-    credential; None if it doesn't.
+    """Return, as a clause, which header or parameter with the cluster's credential a rule lets the holder
+    set; None if there is none.
     """
     said = inject if isinstance(inject, Mapping) else {}
     header, query = one_spelling(str(said.get("header", ""))), said.get("query")
@@ -144,7 +144,7 @@ def compile_set(
 def compile_open(document: HTTPCommandSet) -> CompiledSet:
     """Return the set with no values bound.
 
-    Parameters are free within their types, so the set allows whatever any grant could allow.
+    Parameters are free within their types, so the set allows everything that any grant could allow.
     """
     return _compile(document, {}, None)
 

@@ -1,5 +1,5 @@
-"""What a request carries besides its path (a JSON value, a form, an upload or nothing), and its one-line
-notation.
+"""The content of a request besides its path (a JSON value, a form, an upload or nothing), and the
+content's one-line notation.
 
 `POST /notes {"text": "done"}`, `POST /people form {"name": "Ada", "photo": {"bytes": 1024, "name": "a.png",
 "type": "image/png"}}`, `PUT /file upload {"bytes": 1024, "type": "application/pdf"}`. `headers {…}` before

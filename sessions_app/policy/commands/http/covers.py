@@ -48,7 +48,9 @@ def covers(parent: CompiledSet, child: CompiledSet) -> str | None:
 def _laxer(
     one: CompiledHTTPCommand, outer: CompiledHTTPCommand, parent: CompiledSet, child: CompiledSet
 ) -> str | None:
-    """Return, as a clause, how the child would be less strict for a request that both commands match."""
+    """Return, as a clause, how the child is less strict than the parent about a request that both commands
+    match.
+    """
     if one.allows is None or outer.allows is None or not _may_meet(one, outer, parent, child):
         return None
     if not response_within(one.allows.response, outer.allows.response):
@@ -147,8 +149,8 @@ def _text_within(path: str, outer: CompiledHTTPCommand, names: Names) -> bool:
 def _pieces_within(
     ours: _Path, theirs: _Path, inner: CompiledHTTPCommand, outer: CompiledHTTPCommand, names: Names
 ) -> bool:
-    """Compare piece by piece. A placeholder that takes the rest of the path is only within another such
-    placeholder.
+    """Compare piece by piece. A placeholder for the rest of the path is only within another placeholder
+    for the rest of the path.
     """
     return len(ours) == len(theirs) and all(
         _piece_within(one, other, inner, outer, names) for one, other in zip(ours, theirs, strict=True)

@@ -36,9 +36,9 @@ from sessions_app.policy.commands.parameters import ValueRefused
 
 _GOES_ON = (
     "it requests an event stream (Accept: text/event-stream), which could continue after the grant "
-    "ends; its command must have stream: true"
+    "ends: its command must have stream: true"
 )
-_TALKS = "it opens a WebSocket; its command must have websocket: true"
+_TALKS = "it opens a WebSocket: its command must have websocket: true"
 
 
 @dataclass(frozen=True, slots=True)

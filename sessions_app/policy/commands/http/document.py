@@ -115,8 +115,8 @@ class HTTPRequest(HTTPRule, BudgetedRule):
         default={},
         max_length=MAX_CONSTRAINTS,
         description=(
-            "Request headers that are forwarded, with their values, in addition to the headers that "
-            "are always harmless"
+            "Request headers that are forwarded, with their values, in addition to the harmless "
+            "headers that are always forwarded"
         ),
     )
     hold: StrictBool = Field(default=False, description="Each request needs the approval of a second person")

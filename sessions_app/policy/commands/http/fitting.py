@@ -21,7 +21,7 @@ _WANTED = {
     "form": "the body must be a form",
     "upload": "the body must be an upload",
 }
-# No folder, no hidden file, and no character with a special meaning to a shell or a file system.
+# Excludes folders, hidden files, and characters with a special meaning to a shell or a file system.
 _FILE_NAME = re.compile(r"[\w][\w .()+=@-]{0,199}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -130,8 +130,8 @@ def faults_inside(
     optional: frozenset[str],
     matched: dict[str, str],
 ) -> Iterator[str]:
-    """Yield the faults of named values. Each value must be listed and within its limit, and no required value
-    may be missing.
+    """Yield the faults of named values. Each value must be listed and within its limit, and every required
+    value must be present.
     """
     seen = set()
     for name, value in given:

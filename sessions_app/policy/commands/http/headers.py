@@ -86,7 +86,7 @@ def why_never(name: str) -> str | None:
     if name == "host" or name in HOP_BY_HOP:
         return "is set by the gateway itself: remove it"
     if name in _REWRITES or name.startswith(_PREFIXES):
-        return "describes or changes the request that was decided: remove it"
+        return "would describe or change the request after the decision: remove it"
     return None
 
 

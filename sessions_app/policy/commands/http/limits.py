@@ -20,7 +20,8 @@ FORM = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data"
 BYTES = "application/octet-stream"
 
-# The gateway keeps files in memory or on disk until the decision, and a held request until it is repeated.
+# The gateway keeps files in memory or on disk until the decision, and keeps a held request until the client
+# repeats it.
 MAX_FILE = 100_000_000
 MAX_UPLOAD = 10_000_000_000
 MAX_HELD = 10_000_000

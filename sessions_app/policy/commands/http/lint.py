@@ -1,4 +1,4 @@
-"""The linter for HTTP: what a command set allows beyond what is obvious."""
+"""The linter for HTTP. It finds what a command set allows beyond what is obvious."""
 
 from collections.abc import Iterator
 from itertools import combinations
@@ -14,7 +14,7 @@ from sessions_app.policy.commands.patterns import compile_pattern
 
 _SAFE = frozenset(("GET", "HEAD", "OPTIONS"))
 _WITH_BODY = frozenset(("POST", "PUT", "PATCH"))
-# What distinguishes two requests besides the path, and the limits on responses.
+# Keys that distinguish two requests with the same path, and the limits on responses.
 _DECIDING = (
     "effect",
     "hold",
@@ -30,7 +30,7 @@ _DECIDING = (
     "websocket",
 )
 _ANYTHING = ("a", "a b", "A-1", "é", "a.b", "a~b", "a=b", "a,b", "(a)", "1")
-# What a body that the proxy doesn't send can contain.
+# The risk of a body that the proxy does not send to Stint.
 _HIDDEN = ". Rails, Laravel, Symfony and others treat `_method=DELETE` in it as the method"
 _VERBS = frozenset(("delete", "remove", "destroy", "purge", "drop", "reset", "disable", "revoke"))
 _ADMIN = frozenset(
@@ -58,7 +58,7 @@ def _type_findings(where: str, type_: ParameterType) -> Iterator[Finding]:
                 "error",
                 "broad_pattern",
                 where,
-                f"the pattern {clip(type_.pattern)} matches any path segment, not one record",
+                f"the pattern {clip(type_.pattern)} matches any path segment, not only one record",
                 "allow only the expected characters, like T-[0-9]{1,8}, or use choice, int or name",
             )
     if isinstance(type_, PathBelow) and type_.root == "/":
@@ -117,7 +117,7 @@ def _effect_findings(index: int, rule: HTTPRequest) -> Iterator[Finding]:
             index,
             "effect",
             "effect",
-            f"`{min(verbs)}` in the path suggests a change, although {method} should only read",
+            f"`{min(verbs)}` in the path suggests a change, but {method} should only read",
             "check what the application does, and set effect: change if it changes anything",
         )
 
@@ -160,7 +160,7 @@ def _stream_findings(index: int, rule: HTTPRequest) -> Iterator[Finding]:
             "stream",
             "a response that has started can continue after the grant ends, except through Stint's "
             "own gateway",
-            "remove stream, unless events are needed as they happen",
+            "remove `stream`, unless events are needed immediately",
         )
 
 
@@ -172,8 +172,8 @@ def _freedom_findings(document: HTTPCommandSet, index: int, rule: HTTPRequest) -
             index,
             "body",
             "free_body",
-            f"a proxy that does not send the body of {method} (nginx, Traefik, Caddy, Envoy) allows any"
-            f" body{_HIDDEN if method == 'POST' else ''}",
+            f"a proxy that does not send the body of {method} to Stint (nginx, Traefik, Caddy, Envoy)"
+            f" allows any body{_HIDDEN if method == 'POST' else ''}",
             "add body: with a limit for each key, or use this only with Stint's own gateway (proxy: "
             "stint), which refuses any body",
         )
@@ -200,7 +200,7 @@ def _freedom_findings(document: HTTPCommandSet, index: int, rule: HTTPRequest) -
             index,
             "request",
             "unbound",
-            "the request uses no parameter of the grant, so it isn't limited to one workflow",
+            "the request uses no parameter of the grant, so it isn't limited to the grant's workflow",
             "use a parameter in the path, query, body or form",
         )
 
@@ -246,9 +246,9 @@ def _method_findings(document: HTTPCommandSet, index: int, rule: HTTPRequest) ->
             index,
             "upload",
             "method_field",
-            f"some frameworks parse {read[0]} as fields, and use a `_method` in it as the method, "
-            "which Stint does not check",
-            "limit its keys with body, or check that the application does not read fields from it",
+            f"some frameworks parse {read[0]} as fields and take the method from a `_method` "
+            "field, which Stint does not check",
+            "limit the keys of the body with body, or check that the application reads no fields from it",
         )
 
 
@@ -267,7 +267,7 @@ def _segments(rule: Rule) -> list[str]:
 
 
 def _overlaps(document: HTTPCommandSet) -> Iterator[Finding]:
-    """Find pairs of allowed requests that one request could match, if it matters which of them decides."""
+    """Find pairs of rules that can match the same request, if it matters which of the two decides."""
     allows = [(index, rule) for index, rule in enumerate(document.commands) if isinstance(rule, HTTPRequest)]
     for (first, one), (second, other) in combinations(allows, 2):
         if one.template().method != other.template().method or not _may_meet(
@@ -295,7 +295,7 @@ def _may_meet(one: list[str], other: list[str]) -> bool:
 def _idle_denies(document: HTTPCommandSet) -> Iterator[Finding]:
     """Find denies on bodies.
 
-    Such a deny applies to every body that is not seen, and to every body that is not JSON.
+    Such a deny applies to every body that Stint does not see, and to every body that is not JSON.
     """
     for index, rule in enumerate(document.commands):
         if (
@@ -307,7 +307,7 @@ def _idle_denies(document: HTTPCommandSet) -> Iterator[Finding]:
                 "warning",
                 "deny_body",
                 f"commands[{index}].body",
-                "a proxy that does not send the body (nginx, Traefik, Caddy, Envoy) denies this path for "
-                "every body, and any proxy denies it for forms and uploads",
+                "a proxy that does not send the body to Stint (nginx, Traefik, Caddy, Envoy) denies this "
+                "path for every body, and any proxy denies it for forms and uploads",
                 "limit the body where the request is allowed instead",
             )

@@ -1,7 +1,7 @@
 """Request targets in the only spelling that every proxy and framework parses the same way.
 
-Nothing is repaired: ambiguous targets are refused. So the path of the decision is, byte for byte, the path
-that the protected application receives. Source: RFC 3986 §2, §3.3, §6.2.2; RFC 9112 §3.2.1 (origin form).
+Nothing is repaired: ambiguous targets are refused. So the application receives, byte for byte, the path
+that was decided. Source: RFC 3986 §2, §3.3, §6.2.2; RFC 9112 §3.2.1 (origin form).
 """
 
 import re
@@ -30,7 +30,7 @@ _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01
 class TargetRefused(RuleRefused):
     """A request target that two parsers could read differently.
 
-    `reason` describes the ambiguity and how to write the target instead.
+    `reason` describes the ambiguity and the unambiguous spelling.
     """
 
 
@@ -111,7 +111,7 @@ _FAULTS = (
     ),
     (re.compile(r"#"), "a fragment (#) is never sent to a server"),
     (re.compile(r"\\|%5[Cc]"), "some servers treat a backslash as a slash"),
-    (re.compile(r";|%3[Bb]"), "`;` begins a parameter that some servers strip"),
+    (re.compile(r";|%3[Bb]"), "some servers strip `;` and the text after it"),
     (re.compile(r"//"), "`//` is one slash to some proxies and two to others"),
     (re.compile(r"%00"), "%00 ends the path for some servers"),
     (re.compile(r"%2[Ff]"), "some servers treat %2F as a slash"),

@@ -23,8 +23,8 @@ class BodyRefused(ValueError):
 
 
 def read_body(text: str | bytes) -> Json:
-    """Parse a JSON body. Raises BodyRefused for repeated keys, NaN, numbers that lose digits, lone
-    surrogates, excessive depth, excessive size and more than MOST_VALUES values.
+    """Parse a JSON body. Raises BodyRefused for repeated keys, NaN, numbers that would lose
+    digits, lone surrogates, excessive depth, excessive size and more than MOST_VALUES values.
     """
     if len(text) > MAX_BODY:
         raise BodyRefused(f"the body is larger than {MAX_BODY // 1024} KiB")
@@ -87,7 +87,9 @@ def _finite(text: str) -> float:
         raise BodyRefused(f"the number {text[:20]} is too large")
     # The body is serialized again before it is forwarded, so a number must survive the round trip.
     if not _survives(text, number):
-        raise BodyRefused(f"the number {text[:20]} has more digits than most parsers keep: send it as text")
+        raise BodyRefused(
+            f"the number {text[:20]} has more digits than most parsers preserve: send it as text"
+        )
     return number
 
 

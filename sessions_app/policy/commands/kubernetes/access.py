@@ -1,10 +1,10 @@
-"""Decide the queries that an API server sends to an authorization webhook. They contain the user, the verb
-and the object, but no query parameters and no body.
+"""Decide the queries that an API server sends to an authorization webhook.
 
-A webhook does not see what a command limits besides the verb, the object and the namespace, so such a command
-allows nothing here. Three things that the gateway compares don't count as limits, so more is allowed here
-than a line sends: events of all objects of a namespace for `describe`, following for `logs`, and any grace
-period for `delete`.
+They contain the user, the verb, the object and the namespace, but no query parameters and no body.
+
+A webhook can't check a command's other limits, so a command that has any allows nothing here. Three limits
+that the gateway checks are ignored, so this allows more than a line sends: events of all objects of a
+namespace for `describe`, following for `logs`, and any grace period for `delete`.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def decide_path(verb: str, path: str) -> Allowed | Refused:
     except RuleRefused as error:
         return Refused(error.reason, None, "syntax")
     if request.is_resource:
-        return Refused(f"{path} is the path of a resource", None, "syntax")
+        return Refused(f"{path} is a path of a resource", None, "syntax")
     return discover(request, Sent())
 
 
@@ -78,4 +78,4 @@ def _unseen(command: CompiledKubernetesCommand, step: Step) -> str:
     """Return the part of a request that the gateway compares but this query doesn't contain; empty if there
     is none.
     """
-    return "approval by a second person" if command.rule.held and step.main else step.check.limits
+    return "need for a second person's approval" if command.rule.held and step.main else step.check.limits

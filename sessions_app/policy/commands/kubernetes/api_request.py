@@ -38,10 +38,10 @@ _GROUPLESS, _GROUPED = "api", "apis"
 class KubeRequest:
     """One request to an API server.
 
-    `parts` are the segments from the resource on. `query` has the decoded pairs in order. Without a name, the
-    request is about every object, or about one that only the body names; without a namespace, about the whole
-    cluster. For a path that is not a resource, `verb` is the method in lowercase, and only `path`, `parts`
-    and `query` are set.
+    `parts` are the path segments, starting with the resource. `query` has the decoded pairs in order. Without
+    a name, the request is about every object, or about the one object that the body names. Without a
+    namespace, it is about the whole cluster. For a path that is not a resource, `verb` is the method in
+    lowercase, and only `path`, `parts` and `query` are set.
     """
 
     verb: str
@@ -83,12 +83,12 @@ class KubeRequest:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What a request carries besides its URL: the media type without parameters, and the body as parsed JSON
-    or YAML.
+    """The content of a request besides its URL: the media type without parameters, and the body as parsed
+    JSON or YAML.
 
     A missing body is None. The parser must refuse duplicate keys. A decision may need `target`, the existing
     object that the request changes (empty if there is none), and `history`, the object's revisions. `unread`
-    is a clause about why they could not be read.
+    is a clause that explains why these could not be read.
     """
 
     media_type: str = ""
@@ -142,7 +142,7 @@ def _pairs(query: str) -> Iterator[tuple[str, str]]:
             raise RuleRefused(f"the query has {clip(piece)}: write each parameter as key=value")
         key, value = found[1], _decoded(found[2])
         if key in seen and key != REPEATED:
-            raise RuleRefused(f"the query has {key} twice: keep one of them")
+            raise RuleRefused(f"the query has {key} twice: keep one")
         seen.add(key)
         yield key, value
 
@@ -177,7 +177,9 @@ def _resource(
         parts = parts[2:]
     resource, name, subresource = (*parts[:3], "", "")[:3]
     if len(parts) > 3 and subresource != "proxy":
-        raise RuleRefused(f"the path continues after {clip(subresource)}, where no resource is known")
+        raise RuleRefused(
+            f"the path continues after {clip(subresource)}, which is not followed by a known resource"
+        )
     verb, name = _verb(_VERBS[method], name, dict(pairs))
     if len(name) > MAX_NAME or len(namespace) > MAX_NAMESPACE:
         raise RuleRefused("the name is longer than any object name can be")

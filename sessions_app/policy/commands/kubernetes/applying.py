@@ -1,4 +1,4 @@
-"""Defines which fields of an object `apply` can set for one kind, and their allowed values."""
+"""Define which fields of a kind's objects `apply` can set, and their allowed values."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class Applies(Check):
         name, known = self._identity(request, found, types, known)
         set_ = self._set(request, sent, found)
         if not set_ and request.verb != "create":
-            raise Differs("it sets none of the line's fields")
+            raise Differs("it sets none of the fields in the command")
         check_listed(set_, {one.path for one in self.fields}, ())
         for one in self.fields:
             known = take_field(one, set_, types, known) if one.path in set_ else known
@@ -106,14 +106,14 @@ class Applies(Check):
         target = target_of(sent)
         if not target:
             raise Differs(
-                f"{request.name} does not exist: create it with `kubectl apply` and without --server-side"
+                f"{request.name} does not exist: create it with `kubectl apply` without --server-side"
             )
         return {**target, "apiVersion": self.api_version, "kind": self.kind}
 
     def _compared(
         self, request: KubeRequest, sent: Sent, found: Mapping[Path, Any], set_: Mapping[Path, Any]
     ) -> str:
-        """Compare a request with the existing object as far as necessary, and return the object's resource
+        """Compare a request with the existing object if necessary, and return the object's resource
         version.
 
         Raises Differs.
@@ -138,8 +138,8 @@ class Applies(Check):
             return
         if self.manager is None:
             raise Differs(
-                "a server-side apply also removes what its manager set before: use kubectl without"
-                " --server-side"
+                "a server-side apply also removes fields that its manager set before: use kubectl"
+                " without --server-side"
             )
         if request.value("fieldManager") != self.manager:
             raise Differs(f"fieldManager must be {clip(self.manager)}")
@@ -228,5 +228,5 @@ def read_path(text: str) -> Path:
         ["metadata", "name"],
         ["metadata", "namespace"],
     ):
-        raise RuleRefused(f"{clip(text)} identifies the object, and can't be a field")
+        raise RuleRefused(f"{clip(text)} identifies the object, so it can't be a field to set")
     return tuple(parts)

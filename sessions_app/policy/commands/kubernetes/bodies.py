@@ -84,13 +84,13 @@ def _items(path: Path, items: Sequence[Mapping[str, Any]], media_type: str) -> I
 
 
 def _check_directive(path: Path, beside: Mapping[str, Any], key: str, media_type: str) -> None:
-    """Refuse directives, except for the order of named items next to a patch of some of them, which kubectl
-    sends.
+    """Refuse directives, except the one for the order of named items, which kubectl sends with a patch of
+    such items.
     """
     items, order = key.removeprefix(ORDER), beside[key]
     good = media_type == STRATEGIC and key.startswith(ORDER) and items in KEYED and items in beside
     if not good or not isinstance(order, list) or not _named(order) or any(len(one) > 1 for one in order):
-        raise RuleRefused(f"{written_path((*path, key))} is a directive that no line sends")
+        raise RuleRefused(f"{written_path((*path, key))} is a patch directive, which is not allowed")
 
 
 def _operations(body: Any) -> dict[Path, Any]:
@@ -119,7 +119,7 @@ def _pointer(text: Any) -> Path:
     path = tuple(part.replace("~1", "/").replace("~0", "~") for part in text[1:].split("/"))
     if any(part == "-" or part.isdigit() for part in path):
         raise RuleRefused(
-            f"{clip(text)} is an index into a list that can change: use a strategic merge patch"
+            f"{clip(text)} is an index into a list that may have changed: use a strategic merge patch"
         )
     return path
 

@@ -1,4 +1,4 @@
-"""The query parameters and the body that a request of a kubectl line may have."""
+"""Checks for the query parameters and the body that a request of a kubectl line may have."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ _LOG = ALWAYS | {
 WRITE_QUERY = ALWAYS | {"fieldManager", "fieldValidation", "dryRun"}
 _STREAM = frozenset(("container", "command", "stdin", "stdout", "stderr", "tty"))
 _READS = frozenset(("get", "list", "watch"))
-# How much of a list is returned, and where the list starts.
+# Parameters for how much of a list is returned, and where the list starts.
 _PAGING = READ_MANY - {"labelSelector", "fieldSelector", "includeObject"}
 # Preconditions. They set nothing, but make a write fail if another client changed the object.
 _PRECONDITIONS = frozenset((("metadata", "resourceVersion"), ("metadata", "uid")))
@@ -64,7 +64,7 @@ class Taken:
 
     `objects` are the words after the object, `options` those after the namespace, and `program` is the argv
     of `exec`. `version` is the resource version of the object that the request was compared with, if any: the
-    request may change no other version.
+    request may change only this version.
     """
 
     values: Values
@@ -106,7 +106,7 @@ class Check:
         return Taken(known)
 
     def unseen(self, request: KubeRequest, sent: Sent) -> tuple[str, ...]:
-        """Return the words for the parts of a request that the kubectl line leaves open."""
+        """Return the words for the parts of a request that the kubectl line does not limit."""
         del request, sent
         return ()
 
@@ -147,7 +147,7 @@ def check_query(request: KubeRequest, allowed: Iterable[str]) -> None:
     """Refuse a query parameter that is not listed. Raises Differs."""
     for key, value in request.query:
         if key not in allowed:
-            raise Differs(f"the query has {key}, which is not part of the line")
+            raise Differs(f"the query has {key}, which the command does not allow")
         if key == "dryRun" and value != "All":
             raise Differs("dryRun must be All")
 
@@ -188,7 +188,7 @@ class ReadsEvents(Check):
                 return Taken(Said(text).take(name, types, known))
             except Differs:
                 continue
-        raise Differs("events are only listed for the object that is described")
+        raise Differs("events can be listed only for the described object")
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,16 +211,16 @@ class Logs(Check):
     def limits(self) -> str:
         if self.container:
             return "container"
-        return "lines of log" if self.tail else "log before the last restart" if self.previous else ""
+        return "log lines" if self.tail else "log before the last restart" if self.previous else ""
 
     def take(self, request: KubeRequest, sent: Sent, types: Types, known: Values) -> Taken:
         check_query(request, _LOG)
         _no_body(sent)
         request.flag("timestamps")
         if request.flag("follow") and not self.follow:
-            raise Differs("the log may be read but not followed: -f is not part of the line")
+            raise Differs("the log may be read but not followed: the command has no -f")
         if self.previous and not request.flag("previous"):
-            raise Differs("only the log before the last restart may be read: add --previous")
+            raise Differs("only the log from before the last restart may be read: add --previous")
         found = _option(self.container, request, "container", "-c", types, known)
         found = _option(self.tail, request, "tailLines", "--tail", types, found)
         return Taken(found, options=tuple(_log_words(request)))
@@ -295,15 +295,15 @@ class Writes(Check):
 
     @property
     def limits(self) -> str:
-        # A scale has only one field that can be limited, its number.
+        # The number of replicas is the only field of a scale that can be limited.
         return "" if any(isinstance(one.want, Count) for one in self.fields) else self.what
 
     def take(self, request: KubeRequest, sent: Sent, types: Types, known: Values) -> Taken:
         check_query(request, WRITE_QUERY)
         if sent.media_type == SERVER_SIDE:
             raise Differs(
-                "a server-side apply also removes what its manager set before: use kubectl without"
-                " --server-side"
+                "a server-side apply also removes fields that its manager set before: use kubectl"
+                " without --server-side"
             )
         set_ = read_fields(sent.media_type, sent.body)
         found = self._in_place(set_)
@@ -336,7 +336,7 @@ def check_listed(found: Mapping[Path, Any], listed: Collection[Path], also: Coll
     for path in found:
         if path not in listed and path not in also:
             near = sum(one in listed for one in found)
-            raise Differs(f"it sets {written_path(path)}, which the line does not", near)
+            raise Differs(f"it sets {written_path(path)}, which the command does not allow", near)
 
 
 def dry(request: KubeRequest) -> tuple[str, ...]:
@@ -345,7 +345,7 @@ def dry(request: KubeRequest) -> tuple[str, ...]:
 
 
 def take_field(one: Field, found: Mapping[Path, Any], types: Types, known: Values) -> Values:
-    """Compare one field of a body. Raises Differs with its path."""
+    """Compare one field of a body. Raises Differs with the field's path."""
     if one.path not in found:
         raise Differs(f"{written_path(one.path)} is missing", len(found))
     try:

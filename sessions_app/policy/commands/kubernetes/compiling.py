@@ -144,8 +144,8 @@ def compile_set(
     """Return the commands with the grant's values in place. `keep` are the indices that the approvers kept
     (None: all).
 
-    Raises CompileError for a missing, unknown or refused value, and for an index that the set does not have.
-    Also for a value that makes an invalid Kubernetes name, and for more than 10 namespaces.
+    Raises CompileError for a missing, unknown or refused value, for an index that the set does not have, for
+    a value that makes an invalid Kubernetes name, and for more than 10 namespaces.
     """
     check_kept(document, keep)
     bound = bind(document, bindings)
@@ -194,7 +194,7 @@ def _bad_values(command: CompiledKubernetesCommand, bound: Mapping[str, str]) ->
                 ),
             )
             for was, text, good in pairs:
-                said = _SLOT.sub("x", written(text))  # values chosen at each run are checked at the run
+                said = _SLOT.sub("x", written(text))  # values chosen at each run are checked then
                 if not good(said):
                     name = next((name for name in slots_of(was) if name in bound), "")
                     what = "an object" if good is is_name else "a namespace"

@@ -41,8 +41,8 @@ def covers(parent: CompiledSet, child: CompiledSet) -> str | None:
             for one in _each(step, command):
                 if not any(_gives(outer, one, command) for outer in parent.commands):
                     return (
-                        f"the right to {_said(one)} in {clip(command.text(child.bindings))} is not covered by"
-                        " the grant"
+                        f"the grant does not cover the right to {_said(one)} in"
+                        f" {clip(command.text(child.bindings))}"
                     )
         for outer in parent.commands:
             if (
@@ -58,8 +58,8 @@ def _decides_before(
     other: CompiledKubernetesCommand, inner: CompiledKubernetesCommand, outer: CompiledKubernetesCommand
 ) -> bool:
     """Whether another command of the child decides every request that both `inner` and the parent's `outer`
-    match, as strictly as `outer`. It must allow everything that `outer` allows, because the strictest command
-    decides.
+    match, as strictly as `outer`. That command must allow everything that `outer` allows, because the
+    strictest command decides.
     """
     return (
         other.strictness[:-1] < inner.strictness[:-1]
@@ -133,7 +133,7 @@ def _place_within(
 
 
 def _may_meet(inner: CompiledKubernetesCommand, outer: CompiledKubernetesCommand) -> bool:
-    """Whether some request could be a run of both steps. Returns True if in doubt."""
+    """Whether some request could match both steps. Returns True if in doubt."""
     pairs = product((one for one in inner.steps if one.main), (one for one in outer.steps if one.main))
     return any(
         _rights_meet(one, other, inner, outer) and may_carry_the_same(one.check, other.check)

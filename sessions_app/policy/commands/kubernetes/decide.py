@@ -2,7 +2,7 @@
 
 Each request is decided separately. It is allowed if a command sends exactly this request. If several commands
 do, the strictest decides: held before free, destructive before change before read. The main request of a
-command takes precedence over the requests that kubectl sends around it.
+command takes precedence over the requests that kubectl sends before and after it.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from sessions_app.policy.commands.kubernetes.texts import literal
 from sessions_app.policy.commands.kubernetes.trying import requests_of
 from sessions_app.policy.commands.kubernetes.wants import Differs
 
-# The index for requests that are allowed without a command, namely discovery, which kubectl performs before
-# each line.
+# The index for discovery requests. kubectl sends them before each line, and they need no
+# command.
 DISCOVERY = -1
 LEFT_OUT = Refused("the approvers excluded this command from the grant", None, "left_out")
 _OPEN_QUERY = frozenset(("timeout", "hash"))
@@ -45,10 +45,10 @@ OF_ONESELF = frozenset(
 class Allowed(answers.Allowed):
     """A request that may be sent, and the line to record for it.
 
-    `poll`: kubectl sends the request around a run, so it is counted but not recorded. `program` is the argv
-    of `exec`, `contain` how the program's processes are contained, and `ports` the ports that `port-forward`
-    may open. With a `version`, the request may change the object only while the object has that resource
-    version.
+    `poll`: kubectl sends the request before or after a run, so it is counted but not recorded. `program` is
+    the argv of `exec`, `contain` how the program's processes are contained, and `ports` the ports that
+    `port-forward` may open. With a `version`, the request may change the object only while the object has
+    that resource version.
     """
 
     poll: bool = False
@@ -106,7 +106,7 @@ def decide_request(compiled: CompiledSet, request: KubeRequest, sent: Sent) -> A
         return LEFT_OUT
     if faults:
         fault = min(faults, key=_urgency)
-        reason = f"{request} is allowed here, but not like this: {fault.reason}"
+        reason = f"{request} is allowed here, but not in this form: {fault.reason}"
         return Refused(reason, fault.command.text(compiled.bindings), fault.code)
     return nothing_allows(compiled, _asked(request))
 
@@ -157,7 +157,7 @@ def _found(
 
 
 def _asked(request: KubeRequest) -> Request:
-    """Return the part of the request that RBAC compares."""
+    """Return the request as RBAC compares it."""
     return Request(request.verb, request.group, request.full_resource, request.name, request.namespace).placed
 
 
@@ -195,7 +195,7 @@ def decide(compiled: CompiledSet, line: str) -> Allowed | Refused:
     refused = next((one for one in verdicts if isinstance(one, Refused)), None)
     if refused:
         return refused
-    # Among equally strict requests, the last one is the one that the others prepare.
+    # Among equally strict requests, the last one is the run itself; the others prepare it.
     allowed = [one for one in reversed(verdicts) if isinstance(one, Allowed)]
     return min(allowed, key=lambda one: (one.poll, not one.hold, EFFECT_RANK[one.effect]))
 
@@ -257,7 +257,7 @@ def _view(command: CompiledKubernetesCommand, bindings: Mapping[str, str]) -> Co
     free = tuple(free_parameter(name, type_) for name, type_ in command.types.items() if name not in bindings)
     detail = [right.words for right in command.rights]
     if streams := streams_of(command.rights):
-        detail.append(f"{', '.join(streams)} stays open until it is closed")
+        detail.append(f"{', '.join(streams)} stays open until either side closes it")
     rule = command.rule
     return CommandView(
         command.index,

@@ -1,4 +1,4 @@
-"""The allowed contents of a delete request."""
+"""The check for the body of a delete request."""
 
 from __future__ import annotations
 
@@ -42,9 +42,7 @@ class Deletes(Check):
         if grace is None:
             return Taken(known, options=dry(request))
         if self.grace is None:
-            raise Differs(
-                "gracePeriodSeconds is not part of the line: remove --grace-period, --now and --force"
-            )
+            raise Differs("the command has no grace period: remove --grace-period, --now and --force")
         return Taken(
             Said(self.grace, number=True).take(grace, types, known),
             options=("--grace-period", str(grace), *dry(request)),
@@ -59,7 +57,7 @@ class Deletes(Check):
             "gracePeriodSeconds": None,
         }
         if key not in allowed or (allowed[key] is not None and value not in (allowed[key] or ())):
-            raise Differs(f"{key} {clip(str(value))} is not part of the line")
+            raise Differs(f"the command does not allow {key} {clip(str(value))}")
 
     def render(self, verb: str) -> tuple[Pairs, Sent]:
         body: dict[str, Any] = {"propagationPolicy": "Background"}

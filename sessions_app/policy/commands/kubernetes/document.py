@@ -51,8 +51,8 @@ _GROUP = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?|\*|")
 _RESOURCE = re.compile(r"([a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?|\*)(/([a-z][a-z0-9-]{0,61}|\*))?")
 _API_VERSION = r"^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?v[1-9][0-9]*((alpha|beta)[1-9][0-9]*)?$"
 
-# How processes started by `exec` end: with the wrapper that is their parent, or not at all, so that they can
-# outlive the grant.
+# How processes started by `exec` end: with the wrapper that is their parent, or not at all. In that case
+# they can outlive the grant.
 Contain = Literal["wrapper", "none"]
 Words = Annotated[tuple[StrictStr, ...], Field(min_length=1, max_length=50)]
 Names = Annotated[tuple[Visible, ...], Field(max_length=50)]
@@ -113,7 +113,7 @@ class KubectlLine(KubernetesRule):
     )
     contain: Contain | None = Field(
         default=None,
-        description="For exec: none if the image has no shell for the wrapper. Default: wrapper",
+        description="For exec: `none` if the image has no shell for the wrapper. Default: `wrapper`",
     )
 
     @property
@@ -158,8 +158,8 @@ class Applied(BaseModel):
     server_side: Annotated[StrictStr, Field(pattern=r"^[A-Za-z0-9._-]{1,128}$")] | None = Field(
         default=None,
         description=(
-            "Field manager of server-side applies, which also remove what it set before. Default: "
-            "server-side applies are refused"
+            "Field manager of server-side applies, which also remove fields that it set before. "
+            "Default: server-side applies are refused"
         ),
     )
 
@@ -179,7 +179,7 @@ class Applied(BaseModel):
                 f"{clip(self.kind)} of {self.api_version} is not a known kind: write its plural in `resource`"
             )
         if bool(self.namespaces) is (found.namespaced is False):
-            raise RuleRefused("needs `namespaces`, or none if its objects don't belong to a namespace")
+            raise RuleRefused("needs `namespaces` if its objects belong to a namespace, and none otherwise")
         return found
 
 
@@ -254,7 +254,7 @@ class WrittenRule(KubernetesRule):
         return " ".join((",".join(said.verbs), things, *said.names, where))
 
     def steps(self, types: Mapping[str, ParameterType] = {}) -> tuple[Step, ...]:
-        """Return the rule as a single request with arbitrary content."""
+        """Return the rule as a single request whose content is not limited."""
         del types
         said = self.rule
         _check_words("verb", said.verbs, _VERB)
@@ -335,8 +335,8 @@ class KubernetesCommandSet(CommandSetDocument):
                 if name in rule.where and all_values(rule.where[name]) is None:
                     yield Problem(
                         f"commands[{index}].where.{name}",
-                        "a grant has one account for each namespace: move the parameter to parameters, "
-                        "or list the namespaces with choice",
+                        "a grant has one account for each namespace: declare the parameter under "
+                        "parameters, or list the namespaces with choice",
                     )
                     return
         for right in rule.rights():
@@ -376,7 +376,7 @@ def _unseen(index: int, rule: KubernetesRule) -> Iterator[Problem]:
     if rule.held and any(step.check is ANYTHING and _carries(step.right) for step in rule.steps(rule.where)):
         yield Problem(
             f"commands[{index}].hold",
-            "a second person can't see what a verb alone or a proxy request sends: hold a kubectl line "
+            "a second person can't see what an API verb or a proxy request sends: hold a kubectl line "
             "instead",
         )
 

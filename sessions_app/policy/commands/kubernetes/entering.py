@@ -1,4 +1,6 @@
-"""Checks for `exec`, `attach` and `port-forward`: the container, the words of a program, the ports."""
+"""Checks for `exec`, `attach` and `port-forward`: the container, the program and its arguments, and the
+ports.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +56,7 @@ class Enters(Check):
         request.flag("stdout"), request.flag("stderr")
         for key, option, allowed in (("stdin", "-i", self.stdin), ("tty", "-t", self.tty)):
             if request.flag(key) and not allowed:
-                raise Differs(f"{option} is not part of the line")
+                raise Differs(f"the command does not allow {option}")
         try:
             known = Said(self.container).take(request.value("container"), types, known)
         except Differs as error:
@@ -72,7 +74,7 @@ class Enters(Check):
             raise Differs(
                 f"the program must be {clip(text_of(self.words))}"
                 if self.words
-                else "no program can be named"
+                else "`attach` can't name a program"
             )
         matched = dict(known)
         try:
@@ -97,7 +99,7 @@ class Enters(Check):
 
 @dataclass(frozen=True, slots=True)
 class Forwards(Check):
-    """Connections to listed ports of a pod. Each connection names its port within the stream."""
+    """Connections to listed ports of a pod. Each connection names its port inside the stream."""
 
     ports: tuple[Text, ...]
 

@@ -1,8 +1,8 @@
 """Checks against the existing object that a request changes: the parts that a decision reads, and the list
 items that must already exist.
 
-A strategic merge patch and a server-side apply add missing list items. A line that changes a container must
-not add one.
+A strategic merge patch and a server-side apply add list items that are missing. A line that changes a
+container must not add a container.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from sessions_app.policy.commands.kubernetes.api_request import KubeRequest, Sen
 from sessions_app.policy.commands.kubernetes.bodies import ORDER, SERVER_SIDE, STRATEGIC, Path, written_path
 from sessions_app.policy.commands.kubernetes.wants import Differs
 
-# Codes of refusals for missing input. Read the object, and for the second code also its revisions, and decide
-# again.
+# Codes of refusals for missing input. The caller reads the object, for the second code also its revisions,
+# and decides again.
 TARGET, HISTORY = "target", "history"
 ASKS = (HISTORY, TARGET)
 # Lists to which a patch must not add items, because the pod runs or reads each of them. Environment variables
-# can be added, because like labels they are identified by name.
+# can be added: like labels, they are identified by name.
 _NOT_ADDED = frozenset(("containers", "initContainers", "volumes"))
 
 
@@ -34,8 +34,8 @@ def target_of(sent: Sent, code: str = TARGET) -> Mapping[str, Any]:
 
 
 def version_of(target: Mapping[str, Any]) -> str:
-    """Return the resource version of an object, which makes a write fail if something else has changed the
-    object.
+    """Return the resource version of an object. A write with this version fails if the object has changed
+    since.
     """
     return str((target.get("metadata") or {}).get("resourceVersion") or "")
 
@@ -70,7 +70,7 @@ def _check_item(request: KubeRequest, target: Any, path: Path, *, merged: bool) 
             at = at.get(key) if isinstance(at, Mapping) else None
         if at is None and place and path[place - 1] in _NOT_ADDED:
             item = written_path(path[: place + 1])
-            raise Differs(f"{request.name} has no {item}, and the line must not add one", place)
+            raise Differs(f"{request.name} has no {item}, and the command must not add one", place)
 
 
 def _check_orders(path: Path, patch: Any, there: Any) -> None:
@@ -82,7 +82,7 @@ def _check_orders(path: Path, patch: Any, there: Any) -> None:
         if items != key:
             names = [one["name"] for one in value if one["name"] in own]
             if names != [name for name in own if name in names]:
-                raise Differs(f"it puts {written_path((*path, items))} in another order")
+                raise Differs(f"it changes the order of {written_path((*path, items))}")
         elif isinstance(value, list):
             for one in (one for one in value if isinstance(one, Mapping) and one.get("name") in own):
                 _check_orders((*path, key, one["name"]), one, own[one["name"]])

@@ -1,8 +1,9 @@
 """Parse kubectl lines into the requests that they send: `get pods -n web`, `scale deployment/web -n web
 --replicas 3`.
 
-The same parser handles documents, where `{name}` stands for a value, and lines that people try. An API verb
-(`list`, `patch`, `deletecollection`), or several separated by commas, means exactly those verbs.
+The same parser handles documents, in which `{name}` represents a value, and lines that people test. A line
+can also begin with API verbs, separated by commas (`list`, `patch`, `deletecollection`): it then allows
+exactly these verbs.
 
 Source: what kubectl 1.32 and 1.34 send for each command, as `-v=8` shows.
 """
@@ -54,7 +55,8 @@ _RAW = frozenset(
     )
 )
 _REFUSED = {
-    "apply": "`apply` needs the fields that it may set: write `apply:` with kind, apiVersion and fields",
+    "apply": "`apply` needs a list of the fields that it may set: write `apply:` with kind, apiVersion "
+    "and fields",
     "edit": "`edit` can change anything: write `apply:` with the fields that it may set",
     "run": "`run` creates a pod: use `create pods`",
     "debug": "`debug` adds a container to a pod: use a rule with patch on pods/ephemeralcontainers",
@@ -62,9 +64,9 @@ _REFUSED = {
     "proxy": "`proxy` opens the whole API: allow only the parts that you need",
     "cp": "`cp` runs tar in a pod and trusts its output: use `exec` with a program that prints one file",
     "config": "`config` does not contact the cluster and needs no rights",
-    "version": "`version` is open to everyone and needs no rights",
-    "explain": "`explain` is open to everyone and needs no rights",
-    "api-resources": "`api-resources` is open to everyone and needs no rights",
+    "version": "everyone may run `version`, which needs no rights",
+    "explain": "everyone may run `explain`, which needs no rights",
+    "api-resources": "everyone may run `api-resources`, which needs no rights",
 }
 _IMAGES = ("spec", "template", "spec", "containers")
 _RESTARTED = ("spec", "template", "metadata", "annotations", "kubectl.kubernetes.io/restartedAt")
@@ -81,8 +83,8 @@ _KEY = re.compile(r"([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0
 def parse_line(text: str, *, document: bool) -> tuple[Step, ...]:
     """Return the requests of a line, in the order in which kubectl sends them.
 
-    `document`: the line is from a document. Such a line can contain `{name}`, but no options that a line
-    can't limit. Raises RuleRefused with the reason.
+    `document`: the line is from a document. Such a line can contain `{name}`, but no options whose use a
+    line can't limit. Raises RuleRefused with the reason.
     """
     refused = next((word for word in text.removeprefix("kubectl ").split()[:1] if word in _REFUSED), None)
     if refused:
@@ -128,8 +130,8 @@ def _raw(line: Line, verbs: tuple[str, ...], words: Sequence[str]) -> Iterator[S
 def _get(line: Line, words: Sequence[str]) -> Iterator[Step]:
     watch = ("watch",) if line.watch else ()
     for thing in parse_things(words):
-        # A list returns whole objects, so `get` reveals nothing in addition. Watching a single object can
-        # begin with a list.
+        # A list returns whole objects, so `get` reveals nothing more. Watching a single object can begin
+        # with a list.
         one = bool(thing.names or line.subresource)
         also = ("list",) if one and watch else () if one else ("get",)
         yield Step(thing.right(line, ("get" if one else "list", *watch), also), Reads(), ("get",))
@@ -203,8 +205,8 @@ def _image(pair: str, prefix: tuple[str, ...]) -> Field:
     container, _, image = pair.partition("=")
     if not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", container) or not image:
         raise RuleRefused(f"{clip(pair)} must be container=image, with a literal container name")
-    # Init containers and containers share one namespace of names, and kubectl sets the image of the container
-    # with that name.
+    # A name is unique among init containers and containers, and kubectl sets the image of the container with
+    # that name.
     before = (*prefix[:-1], "initContainers", container, "image")
     return Field((*prefix, container, "image"), Said(parse_slots(image)), f"{container}=", before)
 

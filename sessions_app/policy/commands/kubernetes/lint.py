@@ -1,4 +1,4 @@
-"""The linter for Kubernetes: what rights allow beyond what is obvious.
+"""The linter for Kubernetes. It finds what rights allow beyond what is obvious.
 
 Its findings are shown before publishing.
 """
@@ -40,21 +40,23 @@ _WORKLOADS = frozenset(
 _INTO = {
     "pods/attach": "takes over the terminal of the program that runs in a pod",
     "pods/portforward": (
-        "reaches these ports of a pod, bypassing network policies and any check of the client's identity"
+        "reaches these ports of a pod, and bypasses network policies and any check of the client's identity"
     ),
     "pods/ephemeralcontainers": "adds a container with any image to a running pod",
     "pods/eviction": "deletes the pod that it names",
     "pods/proxy": "reaches any port of a pod through the API server",
     "services/proxy": "reaches any service through the API server",
-    "nodes/proxy": "runs programs in every pod of a node, bypassing admission and audit",
+    "nodes/proxy": "runs programs in every pod of a node, and bypasses admission and audit",
     "nodes/log": "reads the logs of a node and of everything that runs there",
 }
-# Resources that affect more than themselves, and their consequences.
+# The effects of changing resources that other objects depend on.
 _DECIDES = {
     "serviceaccounts": "whoever creates a service account inherits its bindings, even after the grant ends",
     "persistentvolumes": "a volume on a node's own disk can expose any file of that node",
-    "persistentvolumeclaims": "RBAC can't limit which data a claim is filled from, or who else uses it",
-    "namespaces": "the labels of a namespace decide what its pods may do and which networks can reach them",
+    "persistentvolumeclaims": "RBAC can't limit the data source of a volume claim, or who else uses the "
+    "claim",
+    "namespaces": "the labels of a namespace decide what the pods in it may do, and which networks can "
+    "reach them",
     "nodes": "the labels and taints of a node decide which pods, and so which secrets, are placed on it",
     "services": "a service's selector and addresses decide where its traffic goes",
     "endpoints": "the listed addresses decide where a service's traffic goes",
@@ -62,21 +64,23 @@ _DECIDES = {
     "ingresses": (
         "an ingress decides where external traffic goes, and with some controllers its annotations run code"
     ),
-    "networkpolicies": "it decides who can reach the pods",
+    "networkpolicies": "a network policy decides who can reach the pods",
     "customresourcedefinitions": (
-        "its objects pass through a conversion webhook that it chooses, and are deleted with it"
+        "a resource definition chooses the webhook that converts its objects, and its objects are "
+        "deleted with it"
     ),
-    "storageclasses": "it decides which program creates volumes, and with which secrets",
-    "csidrivers": "it decides which pod tokens a program on the node receives",
-    "priorityclasses": "pods that use it evict other pods from their nodes",
+    "storageclasses": "a storage class decides which program creates volumes, and with which secrets",
+    "csidrivers": "a CSI driver decides which pod tokens a program on the node receives",
+    "priorityclasses": "pods of a higher priority class evict other pods from their nodes",
 }
-# The consequence of deleting objects of these groups.
+# The effect of deleting objects of these groups.
 _REMOVED = {
-    "admissionregistration.k8s.io": "everything that it refused or changed is then admitted unchanged",
-    "apiregistration.k8s.io": "a part of the API stops answering, for Stint too",
-    "apiextensions.k8s.io": "every object of its kind is deleted with it, in every namespace",
+    "admissionregistration.k8s.io": "the API server then admits, unchanged, everything that the deleted "
+    "object refused or changed",
+    "apiregistration.k8s.io": "a part of the API then stops responding, also to Stint",
+    "apiextensions.k8s.io": "every object of the defined kind is deleted with it, in every namespace",
 }
-# Subresources without further consequences.
+# Subresources that affect nothing else.
 _PLAIN_PARTS = frozenset(
     ("scale", "log", "eviction", "exec", "attach", "portforward", "proxy", "ephemeralcontainers")
 )
@@ -205,8 +209,7 @@ def _off_limits(place: _Place) -> Iterator[Finding]:
                 "off_limits",
                 f"it {why}",
                 (
-                    "list the intended namespaces with choice, or use a pattern that begins with your own"
-                    " text"
+                    "list the intended namespaces with choice, or use a pattern that begins with fixed text"
                     if "namespace" in why
                     else "remove it: Stint never grants this"
                 ),
@@ -220,9 +223,9 @@ def _secrets(place: _Place) -> Iterator[Finding]:
         yield place.found(
             "warning",
             "secrets",
-            f"the content of {found} remains known after the grant ends, and lists show it in full",
-            "remove them, or allow only get on the one that is needed with `names`, and accept the "
-            "finding with a reason",
+            f"the holder still knows the content of {found} after the grant ends, and lists show it in full",
+            "remove them, or use `names` to allow only get on the one that is needed, and accept "
+            "the finding with a reason",
         )
 
 
@@ -233,7 +236,7 @@ def _past_rbac(place: _Place) -> Iterator[Finding]:
                 "warning",
                 "into_pods" if resource.startswith("pods/") else "past_rbac",
                 f"{resource} {_INTO[resource]}",
-                "remove it, or name one object with `names` and accept it with a reason",
+                "remove it, or name one object with `names` and accept the finding with a reason",
             )
 
 
@@ -244,7 +247,7 @@ def _decides(place: _Place) -> Iterator[Finding]:
                 "warning",
                 "decides_more",
                 f"it changes {resource}: {_DECIDES[resource]}",
-                "remove it, or name one object with `names` and accept it with a reason",
+                "remove it, or name one object with `names` and accept the finding with a reason",
             )
     for group in place.right.groups:
         if place.may(_DESTROYS) and (why := _REMOVED.get(group)):
@@ -252,7 +255,7 @@ def _decides(place: _Place) -> Iterator[Finding]:
                 "warning",
                 "decides_more",
                 f"it deletes {', '.join(place.right.things)}: {why}",
-                "remove it, or name one object with `names` and accept it with a reason",
+                "remove it, or name one object with `names` and accept the finding with a reason",
             )
         yield from _unknown(place, group)
 
@@ -265,8 +268,8 @@ def _unknown(place: _Place, group: str) -> Iterator[Finding]:
             "warning",
             "workload",
             f"{group} runs the pods that {', '.join(sorted(place.plain))} define, with any image and any"
-            " account of the namespace",
-            "remove it, or accept it with a reason",
+            " service account of the namespace",
+            "remove it, or accept the finding with a reason",
         )
         return
     unknown = [one for one in place.right.resources if _is_unknown(group, one, makes=makes)]
@@ -300,7 +303,8 @@ def _workloads(place: _Place) -> Iterator[Finding]:
             "workload",
             f"a rule can't limit which fields change in {', '.join(made)}: the holder can run any image "
             "there, as any service account of the namespace and with any of its secrets",
-            "use `scale`, `set image` or `apply` with the fields that may be set, or accept it with a reason",
+            "use `scale`, `set image` or `apply` with the fields that may be set, or accept the finding "
+            "with a reason",
         )
 
 
@@ -326,7 +330,7 @@ def _reach(place: _Place) -> Iterator[Finding]:
             "warning",
             "whole_cluster",
             "a program that runs in kube-system can do anything to the cluster",
-            "remove kube-system, or accept it with a reason",
+            "remove kube-system, or accept the finding with a reason",
         )
 
 
@@ -335,8 +339,8 @@ def _any_object(place: _Place) -> Iterator[Finding]:
         yield place.found(
             "warning",
             "any_object",
-            f"it can delete any of {', '.join(place.right.things)}, because label selectors don't "
-            "limit deletes",
+            f"it can delete any object of {', '.join(place.right.things)}, because label "
+            "selectors don't limit deletes",
             "name the intended object, with a parameter or a pattern that begins with its name",
         )
 
@@ -354,7 +358,7 @@ _LOOKS: tuple[Callable[[_Place], Iterator[Finding]], ...] = (
 
 
 def _is_any(place: _Place) -> bool:
-    """Whether the names of the objects say nothing about their owner."""
+    """Whether the names match objects of any owner."""
     for text in place.right.names:
         slot = text[0]
         if isinstance(slot, str) or len(text) > 1 or slot.name not in place.rule.where:
@@ -371,7 +375,7 @@ def _destroys(right: Right) -> bool:
 
 
 def _effect(where: str, rule: KubernetesRule) -> Iterator[Finding]:
-    """Check that the declared effect does not understate the rights, because approvers rely on it."""
+    """Check that the declared effect, on which approvers rely, does not understate the rights."""
     more = sorted({word for step in rule.steps() for word in _more_than_read(step)})
     least = "destructive" if any(map(_destroys, rule.rights())) else "change" if more else "read"
     rank = ("read", "change", "destructive")
@@ -380,7 +384,7 @@ def _effect(where: str, rule: KubernetesRule) -> Iterator[Finding]:
             "error",
             "effect",
             f"{where}.effect",
-            f"the effect is {rule.effect}, but {', '.join(more)} can do more than that",
+            f"the effect is {rule.effect}, but {', '.join(more)} can do more",
             f"set effect: {least}",
         )
 

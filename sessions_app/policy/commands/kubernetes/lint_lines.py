@@ -20,13 +20,13 @@ from sessions_app.policy.commands.ssh.lint import lint as lint_programs
 # Fields that let a pod escape its container, and what they do.
 _LEAVES = {
     "hostPath": "mounts the node's own files",
-    "hostNetwork": "is in the node's network",
+    "hostNetwork": "shares the node's network",
     "hostPID": "sees every process of the node",
     "hostIPC": "shares memory with every process of the node",
-    "privileged": "is root on the node",
-    "capabilities": "has rights of root on the node",
-    "allowPrivilegeEscalation": "can become root",
-    "procMount": "sees the kernel's settings of the node",
+    "privileged": "has full privileges on the node",
+    "capabilities": "has some or all of root's privileges on the node",
+    "allowPrivilegeEscalation": "can gain root's privileges",
+    "procMount": "can see the node's kernel settings",
 }
 # Fields that decide which program a pod runs and with which rights.
 _RUNS = {
@@ -34,7 +34,7 @@ _RUNS = {
     "serviceAccount": "the account that the pod runs as",
     "command": "the program that the container runs",
     "args": "the program's arguments",
-    "automountServiceAccountToken": "whether the pod gets a token of the cluster",
+    "automountServiceAccountToken": "whether the pod gets a token for the cluster's API",
     "nodeName": "the node that the pod runs on",
     "secretName": "a secret that the pod reads",
     "secretKeyRef": "a secret that the pod reads",
@@ -58,7 +58,8 @@ def line_findings(document: KubernetesCommandSet, index: int, rule: KubernetesRu
             f"commands[{index}].contain",
             "nothing ends the processes that the program starts: closing the stream does not end a "
             "process in a container",
-            "remove it: the program then ends with its stream. Accept it for images without a shell",
+            "remove it, so that the program ends with its stream; accept the finding for images without "
+            "a shell",
         )
 
 
@@ -70,14 +71,17 @@ def _field(where: str, rule: KubernetesRule, field: Field, *, applied: bool) -> 
     if applied and (leaves := next((why for key, why in _LEAVES.items() if key in field.path), None)):
         yield found("error", "leaves_container", f"a pod with {path} {leaves}", f"remove {path}")
     elif applied and (runs := next((what for key, what in _RUNS.items() if key in field.path), None)):
-        yield found("warning", "workload", f"{path} is {runs}", "remove it, or accept it with a reason")
+        yield found(
+            "warning", "workload", f"{path} is {runs}", "remove it, or accept the finding with a reason"
+        )
     if field.path[-1] == "image" and _is_free(rule, field):
         yield found(
             "warning",
             "free_image",
             f"the holder chooses {path} at each run, and with it the program that runs with the pod's "
             "account and secrets",
-            "move it to parameters, or take it from the workflow with `from`, or list the images with choice",
+            "declare it under parameters, take it from the workflow with `from`, or list the images with "
+            "choice",
         )
 
 

@@ -17,14 +17,14 @@ _DEEPEST = 100
 
 
 def check_note(text: Any, body: Mapping[str, Any], target: Mapping[str, Any]) -> None:
-    """Check that a note equals the object that is sent with it, value by value, or the existing note.
+    """Check that a note equals either the object that is sent with it, value by value, or the existing note.
 
     Raises Differs.
     """
     if same(text, _note_of(target)):
         return
     if not same(_without_note(_parsed(text)), _without_note(body)):
-        raise Differs(f"{written_path(NOTE)} must be the object that is applied")
+        raise Differs(f"{written_path(NOTE)} must be the applied object")
 
 
 def check_note_of_patch(text: Any, set_: Mapping[Path, Any], target: Mapping[str, Any]) -> None:
@@ -37,8 +37,7 @@ def check_note_of_patch(text: Any, set_: Mapping[Path, Any], target: Mapping[str
     departs = _departure(_parsed(text), target, (), set_)
     if departs is not None:
         raise Differs(
-            f"{written_path(NOTE)} must be the object that is applied, but its {written_path(departs)}"
-            " differs"
+            f"{written_path(NOTE)} must be the applied object, but its {written_path(departs)} differs"
         )
 
 
@@ -66,7 +65,7 @@ def _note_of(target: Mapping[str, Any]) -> Any:
 def _without_note(body: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return an object without its note, without empty annotations, and without the resource version.
 
-    kubectl adds that version to a replacement after it has written the note.
+    kubectl adds the resource version to a replacement after it has written the note.
     """
     metadata = body.get("metadata")
     if not isinstance(metadata, Mapping):

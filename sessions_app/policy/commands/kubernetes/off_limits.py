@@ -69,15 +69,15 @@ def off_limits(
     if _changes_namespaces(rule) and (why := _reaches_own(rule.names, types, own)):
         return why
     if _intercepts(rule):
-        return "controls everyone's requests to the API server, including those with which Stint ends access"
+        return "controls everyone's requests to the API server, including Stint's requests that end access"
     if any(_is_own_everywhere(group, resource, rule.verbs) for group, resource in _pairs(rule)):
         return f"reaches every namespace, including Stint's own: {' and '.join(sorted(own))}"
     return None
 
 
 def why_off_limits(rules: Mapping[str, Iterable[PolicyRule]], *, own: Collection[str] = OWN) -> str | None:
-    """Return why a grant may not include some of these rules, given by namespace and without placeholders;
-    None if it may include them all.
+    """Return why a grant may not include some of these rules, which are given by namespace and without
+    placeholders; None if it may include all of them.
     """
     found = (
         off_limits(namespace, rule, types={}, own=own) for namespace, some in rules.items() for rule in some
@@ -103,8 +103,8 @@ def _writes(rule: PolicyRule) -> bool:
 
 
 def _intercepts(rule: PolicyRule) -> bool:
-    """Whether a rule can add or change an interceptor of API server requests. Removing an interceptor hides
-    nothing.
+    """Whether a rule can add or change an interceptor of API server requests. Removing one does not
+    count.
     """
     listed = any(word_listed(group, rule.groups) for group in _INTERCEPTING)
     return listed and not (_READ | _REMOVE).issuperset(rule.verbs)
@@ -157,7 +157,10 @@ def _reaches_own(
         for one in sorted(own):
             if name == ANY or match(parse_slots(name), one, types, {}) is not None:
                 said = f"reaches {one}" if one == name else f"reaches {one}, a possible value of `{name}`"
-                return f"{said}, Stint's own namespace, which holds its rights and those of every holder"
+                return (
+                    f"{said}, Stint's own namespace, which contains the credentials of Stint and of "
+                    "every holder"
+                )
     return None
 
 

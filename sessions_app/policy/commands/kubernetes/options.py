@@ -15,7 +15,7 @@ _WORD = re.compile(r"[A-Za-z0-9_./:={},@+!-]+")
 _NAMESPACE = ("-n", "--namespace")
 _ALL = ("-A", "--all-namespaces")
 _WATCH = ("-w", "--watch")
-# Options that control output or waiting, and affect nothing that a line limits.
+# Options that control output or waiting, which a line does not limit.
 _WITH_VALUE = frozenset(
     (
         "--since",
@@ -51,7 +51,7 @@ _PLAIN = frozenset(
         "--show-kind",
     )
 )
-# Options that affect what a line sends.
+# Options that change the requests of a line.
 _LIMITED = {
     "-c": "-c",
     "--container": "-c",
@@ -96,7 +96,7 @@ _ELSEWHERE = frozenset(
 class Line:
     """The parts of a line.
 
-    `limits` are the options that affect what the line sends, in one spelling; a switch has an empty value.
+    `limits` are the options that change the line's requests, in one spelling; a switch has an empty value.
     `program` is the text after `--`, or None. Commands remove the options that they support from `limits`.
     """
 
@@ -121,7 +121,7 @@ class Line:
 def read_line(text: str, *, document: bool) -> Line:
     """Return the parts of a line.
 
-    In a document, a line can contain `{name}`, but no options that a line can't limit.
+    In a document, a line can contain `{name}`, but no options whose use a line can't limit.
 
     Raises RuleRefused with the reason.
     """
@@ -163,7 +163,7 @@ def _check_word(line: Line, token: str, before: str) -> None:
     if line.document and not _WORD.fullmatch(token):
         raise RuleRefused(f"{clip(token)} contains a special shell character: remove it")
     if not line.document and "{" in token and before != "apply" and not line.words[:1] == ["apply"]:
-        raise RuleRefused(f"{clip(token)} is a parameter: enter a value instead")
+        raise RuleRefused(f"{clip(token)} is a placeholder: enter a value instead")
 
 
 def _flag(line: Line, option: str) -> None:
@@ -174,7 +174,7 @@ def _flag(line: Line, option: str) -> None:
     for one in _SWITCHES.get(option, ()):
         line.limits[one] = ""
     if line.document and option in _PLAIN:
-        raise RuleRefused(f"a line can't limit {option}: remove it; holders can use it anyway")
+        raise RuleRefused(f"remove {option}, which holders can always use")
 
 
 def _option(line: Line, option: str, value: str) -> None:
@@ -193,4 +193,4 @@ def _option(line: Line, option: str, value: str) -> None:
     elif option not in _WITH_VALUE:
         raise RuleRefused(f"{clip(option)} is not a known option: remove it")
     elif line.document:
-        raise RuleRefused(f"a line can't limit {option}: remove it; holders can use it with any value")
+        raise RuleRefused(f"remove {option}, which holders can always use, with any value")

@@ -1,4 +1,4 @@
-"""Determines what a replacement (PUT) changes in the existing object, as values by path, like those of a
+"""Determine what a replacement (PUT) changes in the existing object, as values by path, like those of a
 patch.
 """
 
@@ -11,7 +11,7 @@ from sessions_app.policy.commands.kubernetes.bodies import KEYED, Path, written_
 from sessions_app.policy.commands.kubernetes.noted import NOTE
 from sessions_app.policy.commands.kubernetes.wants import Differs, same
 
-# Fields that the API server sets itself, and keeps if a request leaves them out.
+# Fields that the API server sets itself, and keeps if a request omits them.
 _ITS_OWN = frozenset(
     ("metadata", key)
     for key in ("creationTimestamp", "generation", "managedFields", "resourceVersion", "selfLink", "uid")
@@ -24,7 +24,8 @@ _ABSENT = object()
 
 
 def changes(target: Mapping[str, Any], body: Mapping[str, Any], *, built_in: bool) -> dict[Path, Any]:
-    """Return each value that differs, by path; None for a removed value. kubectl's own note is left out.
+    """Return each value that differs, by path; None for a removed value. kubectl's own annotation is left
+    out.
 
     `built_in`: the API server ignores the status in a replacement. Raises Differs for a change to fields that
     only the API server writes.

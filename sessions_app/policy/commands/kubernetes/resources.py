@@ -46,12 +46,14 @@ def full_name(group: str, resource: str) -> str:
 
 
 def group_name(group: str) -> str:
-    """Return a group's name for use in a sentence, because the core group's own name is empty."""
+    """Return a group's name for use in a sentence: the core group's own name is empty."""
     return group or "the core"
 
 
 def full_names(groups: Iterable[str], resources: Iterable[str]) -> tuple[str, ...]:
-    """Return each resource in each group, because a rule that lists several of both covers all pairs."""
+    """Return each resource in each group, because a rule with several groups and resources covers all
+    pairs.
+    """
     return tuple(full_name(group, resource) for resource, group in product(resources, groups))
 
 

@@ -26,8 +26,8 @@ ANY = "*"
 CONNECTS = frozenset(
     ("pods/exec", "pods/attach", "pods/portforward", "pods/proxy", "services/proxy", "nodes/proxy")
 )
-# Use a kubectl line for these: the line names the program, ports or container, so each use can be compared
-# with it.
+# These need a kubectl line: it names the program, ports or container, with which each use can be
+# compared.
 NEVER_BY_RULE = {"pods/exec": "exec", "pods/attach": "attach", "pods/portforward": "port-forward"}
 # Requests to these continue for as long as their connection is open, even if the right is revoked.
 STREAMS = CONNECTS | {"pods/log"}
@@ -37,7 +37,7 @@ STREAMS = CONNECTS | {"pods/log"}
 class Request:
     """One request as an API server authorizes it.
 
-    No name means all objects; no namespace, the whole cluster.
+    Without a name, it is about all objects; without a namespace, about the whole cluster.
     """
 
     verb: str
@@ -48,7 +48,7 @@ class Request:
 
     @property
     def placed(self) -> Request:
-        """The request as RBAC evaluates it: a namespace itself is a cluster-scoped object."""
+        """The request as RBAC evaluates it: a namespace itself counts as a cluster-scoped object."""
         return replace(self, namespace="") if self.resource.partition("/")[0] == "namespaces" else self
 
     def __str__(self) -> str:
@@ -77,8 +77,8 @@ class PolicyRule:
 class Right:
     """A rule with placeholders for values.
 
-    `asked` are the verbs that a line needs in order to work; `verbs` are all verbs that the right grants. No
-    names means every object; no namespaces, the whole cluster.
+    `asked` are the verbs that a line needs in order to work; `verbs` are all verbs that the right grants.
+    Without names, it is about every object; without namespaces, about the whole cluster.
     """
 
     verbs: tuple[str, ...]
@@ -128,7 +128,7 @@ class Right:
         """Yield the right's rules by namespace ("": the whole cluster), expanding parameters with few values.
 
         For a parameter that is `free` at each run and has many values, RBAC allows any name, and the gateway
-        compares it.
+        checks the name.
         """
         for values in assignments(self.slots, types):
             right = self.filled(values)

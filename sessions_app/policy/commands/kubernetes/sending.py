@@ -21,7 +21,7 @@ from sessions_app.policy.commands.kubernetes.undoing import Undoes, put_back
 from sessions_app.policy.commands.kubernetes.wants import Count, Moment
 
 _METHODS = {"get": "GET", "list": "GET", "patch": "PATCH", "delete": "DELETE"}
-SEVERAL = "it is not a single request that Stint can send itself: use kubectl"
+SEVERAL = "it needs more than one request, or one that Stint can't send itself: use kubectl"
 
 
 @dataclass(frozen=True, slots=True)

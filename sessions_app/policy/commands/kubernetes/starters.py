@@ -71,7 +71,7 @@ summary: Set the image of one deployment to the release of the pipeline
 risk: high
 parameters:
   ns: {choice: [web, api]}
-  # The pipeline's own release, and nothing else.
+  # Only the release that the pipeline reports.
   release: {pattern: "v[0-9]+[.][0-9]+[.][0-9]+", from: workflow.release}
 commands:
   - run: set image deployment/shop -n {ns} app=registry.example/shop:{release}
@@ -90,7 +90,8 @@ examples:
     Starter(
         "kubernetes-exec",
         "Run one program in a pod",
-        "Run one program, written out in full, in the pods of one deployment. It ends with its stream.",
+        "Run one program, written out in full, in the pods of one deployment. The program ends when the "
+        "connection closes.",
         "reload-nginx",
         """\
 name: reload-nginx

@@ -1,4 +1,4 @@
-"""The requests that one line sends: the target of each, the check of its query and body, and its line in the
+"""The requests that one line sends. Each has a target, a check of its query and body, and a line for the
 record.
 """
 
@@ -22,7 +22,7 @@ class Step:
     """One kind of request of a line.
 
     `says` are the words of the line before the object; if empty, the API verb. `main`: the request is the run
-    itself, not a request that kubectl sends around it. `bare`: the line has only the object's name.
+    itself, not one that kubectl sends before or after it. `bare`: the line has only the object's name.
     """
 
     right: Right

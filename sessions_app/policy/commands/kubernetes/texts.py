@@ -1,6 +1,6 @@
 """Names and namespaces with placeholders for values: `web-{env}`.
 
-A value fills part of a name, and never changes what kind of object the name belongs to.
+A value fills part of a name, and never changes the kind of object.
 """
 
 from __future__ import annotations
@@ -116,8 +116,8 @@ def literal(text: Text) -> str | None:
 def match(
     text: Text, value: str, types: Mapping[str, ParameterType], known: Mapping[str, str]
 ) -> Mapping[str, str] | None:
-    """Return the parameter values with which the text equals `value`, together with those already known; None
-    if there are none.
+    """Return the parameter values with which the text equals `value`, together with the known values; None if
+    the text can't equal it.
 
     A value for two placeholders has at most MAX_SPLIT characters, because every split is tried.
     """
@@ -162,7 +162,7 @@ def accepts(type_: ParameterType, value: str) -> bool:
 
 
 def all_values(type_: ParameterType) -> tuple[str, ...] | None:
-    """Return every value of a type if there are few enough to expand into names; None otherwise."""
+    """Return every value of a type if the number is small enough to expand into names; None otherwise."""
     if isinstance(type_, Choice):
         return type_.choices if len(type_.choices) <= MAX_FINITE else None
     if isinstance(type_, Int) and type_.bounds[1] - type_.bounds[0] < MAX_FINITE:

@@ -25,7 +25,7 @@ class Thing:
 
         `asked` are the verbs that the line needs.
 
-        Raises RuleRefused for what RBAC can't express.
+        Raises RuleRefused for rights that RBAC can't express.
         """
         sub = sub or line.subresource
         plural = f"{self.resource.plural}/{sub}" if sub else self.resource.plural

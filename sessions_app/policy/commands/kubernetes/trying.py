@@ -1,4 +1,4 @@
-"""Derives the requests that kubectl sends for a line, so that a line can be decided before it is run."""
+"""Derive the requests that kubectl sends for a line, so that a line can be decided before it runs."""
 
 from __future__ import annotations
 
@@ -32,7 +32,9 @@ def _applied(line: str) -> tuple[Step, ...]:
     read: Line = read_line(line, document=False)
     pairs = [word for word in read.words[1:] if "=" in word]
     if read.limits or not pairs:
-        raise RuleRefused("`apply` needs what it sets, like `apply deployment/web -n shop spec.replicas=3`")
+        raise RuleRefused(
+            "`apply` needs the fields that it sets, like `apply deployment/web -n shop spec.replicas=3`"
+        )
     created = [pair for pair in pairs if pair.startswith("name=")]
     fields = tuple(read_pairs([pair for pair in pairs if pair not in created]))
     steps = []

@@ -24,7 +24,7 @@ PAST = {
 }
 _HASH = "pod-template-hash"
 _REVISION = "deployment.kubernetes.io/revision"
-# Annotations that the deployment keeps.
+# Annotations that a rollback keeps on the deployment.
 _KEPT = frozenset(
     (
         "kubectl.kubernetes.io/last-applied-configuration",
@@ -62,8 +62,8 @@ class Undoes(Check):
         raise Differs("it restores a template that no revision of the target has", near=1)
 
     def _may_put_back(self, sent: Sent) -> bool:
-        """Whether a patch has the form in which kubectl restores a revision. A patch of some fields never
-        does.
+        """Whether a patch has the form in which kubectl restores a revision. A patch of individual fields
+        never has this form.
         """
         if self.plural != "deployments":
             return sent.media_type == STRATEGIC and _replaces_template(sent.body)
@@ -152,7 +152,7 @@ def _plain(value: Any) -> Any:
     """Return a value without the defaults that Go adds, which are metadata without a time, and empty
     resources.
 
-    Other nulls stay: in a map of strings, such as labels, Go reads null as a key with an empty string.
+    Other nulls remain: in a map of strings, such as labels, Go reads null as an empty string.
     """
     if isinstance(value, list):
         return [_plain(one) for one in value]

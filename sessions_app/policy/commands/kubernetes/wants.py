@@ -24,7 +24,7 @@ _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(Z|[+-
 class Differs(ValueError):
     """A request that differs from what the line sends. The message is a clause that names the difference.
 
-    `near` is the share of the request that matches the line, to select the nearest line. `code` groups
+    `near` is how much of the request matches the line, as a share; it selects the nearest line. `code` groups
     refusals.
     """
 

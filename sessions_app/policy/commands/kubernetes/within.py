@@ -187,7 +187,7 @@ _WITHIN: dict[type, Callable[[Any, Any, _Both], bool]] = {
 def may_carry_the_same(one: Check, other: Check) -> bool:
     """Whether some request could pass both checks. Returns True if in doubt."""
     if {type(one), type(other)} <= {Writes, Applies, Undoes} and type(one) is not type(other):
-        # An undo replaces a whole template, and these fields are values inside a template.
+        # A rollback replaces a whole template, but these fields are values inside a template.
         return Undoes not in (type(one), type(other))
     if isinstance(one, Writes) and isinstance(other, Writes):
         return {field.path for field in one.fields} == {field.path for field in other.fields}

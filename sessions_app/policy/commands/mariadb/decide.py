@@ -20,7 +20,7 @@ class CompiledSet(shared.CompiledSet):
     """The privileges of one grant."""
 
     def privileges(self) -> tuple[Privilege, ...]:
-        """Return every privilege of the grant's account, without duplicates, with complete names.
+        """Return every privilege of the grant's account, without duplicates and with complete names.
 
         Raises ValueError for a set that was compiled without values.
         """

@@ -29,15 +29,15 @@ _REFUSED_WORDS = {
     ),
     "CREATE": "CREATE lets the holder create objects that outlive the grant: remove it",
     "ALTER": "ALTER lets the holder change the table for everyone: remove it",
-    "DROP": "DROP lets the holder remove or empty the whole table: remove it",
+    "DROP": "DROP lets the holder delete or empty the whole table: remove it",
     "INDEX": "INDEX lets the holder change the table for everyone: remove it",
     "TRIGGER": "TRIGGER lets the holder run code when others write to the table: remove it",
     "REFERENCES": "REFERENCES lets the holder block changes to the table: remove it",
     "EVENT": "EVENT lets the holder schedule code that runs after the grant: remove it",
     "LOCK": "LOCK TABLES lets the holder block everyone else: remove it",
     "SHOW": "SHOW VIEW is not needed to read a view: grant SELECT on the view",
-    "FILE": "FILE reads and writes files of the server: remove it",
-    "SUPER": "SUPER has few limits: grant only what is needed",
+    "FILE": "FILE lets the holder read and write files of the server: remove it",
+    "SUPER": "SUPER lets the holder do almost anything: grant only what is needed",
     "PROXY": "PROXY lets the holder act as another account: remove it",
     "ROLE": "roles are not supported: list the privileges that are needed",
     "USAGE": "USAGE grants nothing: write the privileges that are needed",
@@ -57,11 +57,13 @@ def parse_template(line: str) -> tuple[Privilege, ...]:
 def check_name(text: str) -> None:
     """Raise LineRefused for an invalid name of a MariaDB object."""
     if not text:
-        raise LineRefused("a name is empty: enter one between the backticks")
+        raise LineRefused("a name is empty: write one between the backticks")
     if len(text) > MAX_NAME:
         raise LineRefused(f"{clip(text)} is longer than the {MAX_NAME} characters that a name may have")
     if text.endswith(" ") or any(char > "\uffff" or char in "/\\." for char in text):
-        raise LineRefused(f"{clip(text)} is not a name that MariaDB accepts everywhere: rename the object")
+        raise LineRefused(
+            f"{clip(text)} contains characters that MariaDB does not accept in every name: rename the object"
+        )
 
 
 def system_fault(one: AnyPrivilege) -> str | None:
@@ -91,8 +93,7 @@ def _object(reader: Reader) -> tuple[ObjectKind, tuple[Name, ...]]:
     database = reader.name(f"the {kind}'s database")
     if not reader.take("."):
         raise LineRefused(
-            f"write the {kind} with its database, as in `shop.orders`: otherwise the current database would"
-            " decide"
+            f"write the {kind} with its database, as in `shop.orders`: otherwise it could be in any database"
         )
     name = reader.name(f"the {kind}'s name")
     return kind, (database, name if kind == "table" else _lower(name))

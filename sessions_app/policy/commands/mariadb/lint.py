@@ -1,4 +1,4 @@
-"""The linter for MariaDB: what a set of privileges allows beyond what is obvious."""
+"""The linter for MariaDB. It finds what a set of privileges allows beyond what is obvious."""
 
 from __future__ import annotations
 
@@ -40,6 +40,6 @@ def _privilege_findings(
             "definer",
             where,
             f"`{one}` may run with the privileges of the account that defined it",
-            "check what the routine does, and accept the finding with that as the reason",
+            "check what the routine does, and state that in the reason when you accept the finding",
         )
     yield from name_findings(document, rule, one, where)

@@ -15,8 +15,8 @@ from sessions_app.policy.commands.privileges.privilege import Name, Slot
 
 ObjectKind = Literal["table", "column", "function", "procedure"]
 
-# Privileges that can be granted, by kind of object. The missing ones let their holder create objects or
-# change what others run.
+# Privileges that can be granted, by kind of object. Privileges missing here let their holder create
+# objects or change what others run.
 PRIVILEGES: Mapping[ObjectKind, tuple[str, ...]] = {
     "table": ("SELECT", "INSERT", "UPDATE", "DELETE"),
     "column": ("SELECT", "INSERT", "UPDATE"),

@@ -29,7 +29,7 @@ class CompiledToolCommand(answers.CompiledCommand):
     """
 
     rule: MCPCall | MCPDeny
-    arguments: Mapping[str, AnyCheck] | None  # None: a deny of any arguments
+    arguments: Mapping[str, AnyCheck] | None  # None for a deny that matches any arguments
     optional: frozenset[str]
     loose: tuple[str, ...]
     unmarked: tuple[str, ...]
@@ -111,7 +111,7 @@ def compile_set(
 def compile_open(document: MCPCommandSet) -> CompiledSet:
     """Return the set with no values bound.
 
-    Parameters are free within their types, so it allows whatever any grant could.
+    Parameters are free within their types, so the set allows everything that any grant of it could allow.
     """
     return _compile(document, {}, None)
 

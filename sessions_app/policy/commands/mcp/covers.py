@@ -1,4 +1,4 @@
-"""Whether one set of tool calls is within another, and at least as strict."""
+"""Check whether one set of tool calls is within another, and at least as strict."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ _RANK: Mapping[AfterUntrusted, int] = {"allow": 0, "hold": 1, "refuse": 2}
 
 
 def covers(parent: CompiledSet, child: CompiledSet) -> str | None:
-    """Return why the child may allow a call that the parent does not, or does less strictly; None if it never
-    does.
+    """Return why the child may allow a call that the parent does not allow, or allows only more strictly;
+    None if it never does.
 
     Each call of the child must be one of the parent's, with arguments bound or narrowed. The child must deny
     what the parent denies, or not allow the tool. It must hold what the parent holds, mark tools as untrusted
@@ -53,7 +53,7 @@ def covers(parent: CompiledSet, child: CompiledSet) -> str | None:
 def _forgets(
     one: CompiledToolCommand, outers: Collection[CompiledToolCommand], parent: CompiledSet, child: CompiledSet
 ) -> str | None:
-    """Return how a call depends less on earlier results than the parent's calls of the tool."""
+    """Return in what way earlier results restrict a call less than the parent's calls of the tool."""
     if one.name in parent.untrusted - child.untrusted:
         return "would no longer count as untrusted"
     for outer in outers:
@@ -87,9 +87,8 @@ def _lets_others(check: AnyCheck) -> TypeGuard[ResultCheck]:
 
 
 def _within(inner: CompiledToolCommand, outer: CompiledToolCommand, *, holding: bool = False) -> bool:
-    """Whether the outer command gives the same answer to each call that the inner command allows.
-
-    With ``holding``: to each call that the inner command holds because a value is not from a result.
+    """Whether the outer command returns the same decision for each call that the inner command allows or,
+    with ``holding``, for each call that the inner command holds because a value is not from a result.
     """
     ours, theirs = inner.arguments or {}, outer.arguments or {}
     needed = [name for name in theirs if name not in outer.optional]

@@ -1,4 +1,5 @@
-"""Tool calls: the only function that decides for the gateway, the tester, the API and the pages.
+"""Decide on tool calls, with the only function that decides for the gateway, the tester, the API and the
+pages.
 
 If several commands match, the strictest decides: denied before held, held before allowed, destructive before
 change before read. Denies match broadly (any letter case and spelling of a value, and if in doubt); allows
@@ -61,7 +62,10 @@ class DecidedCall:
         )
 
     def after(self, compiled: CompiledSet, seen: Seen) -> Allowed | Refused:
-        """Return the decision for a grant with these earlier results. It never allows more."""
+        """Return the decision for a grant with these earlier results.
+
+        It never allows more than the decision without them.
+        """
         if isinstance(self.decision, Refused):
             return self.decision
         return decide_call(compiled, self.name, self.arguments, seen)
@@ -125,7 +129,7 @@ def decide_call(
 
 @dataclass(slots=True)
 class _Found:
-    """What became known while a call was compared with a command."""
+    """The facts found while a call was compared with a command."""
 
     matched: dict[str, str] = field(default_factory=dict)
     values: dict[str, Json] = field(default_factory=dict)
@@ -136,7 +140,7 @@ class _Found:
 def _answer(
     compiled: CompiledSet, one: CompiledToolCommand, arguments: Json, seen: Seen | None
 ) -> Allowed | Refused | None:
-    """Return the decision of one command; None if the call does not match it."""
+    """Return the decision of one command; None if the call does not match the command."""
     found = _Found(held=one.held)
     if next(_faults(one, arguments, found, seen), None) is not None:
         return None
@@ -276,7 +280,7 @@ def _detail(compiled: CompiledSet, one: CompiledToolCommand) -> Iterator[str]:
     if isinstance(one.rule, MCPDeny) and one.arguments is None:
         yield "with any arguments"
     if isinstance(one.rule, MCPCall) and one.rule.untrusted:
-        yield "its results can contain text from outsiders"
+        yield "results can contain text from outsiders"
     if compiled.untrusted and one.after != "allow":
         outcome = "held" if one.after == "hold" else "refused"
         yield f"{outcome} after a result of {', '.join(sorted(compiled.untrusted))}"
@@ -284,7 +288,7 @@ def _detail(compiled: CompiledSet, one: CompiledToolCommand) -> Iterator[str]:
 
 
 def _of_sink(one: CompiledToolCommand, name: str) -> str:
-    """Return what an approver must know about a sink, as the end of a line; empty for other arguments."""
+    """Return the information about a sink for approvers, as the end of a line; empty for other arguments."""
     if isinstance(one.rule, MCPDeny) or name not in (*one.rule.sinks, *one.rule.free_sinks):
         return ""
     if reason := one.rule.free_sinks.get(name):

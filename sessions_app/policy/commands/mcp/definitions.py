@@ -16,7 +16,9 @@ _FORMATS = frozenset(
 
 
 def doubts(compiled: CompiledSet, tools: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    """Yield, as sentences, risks that the tools' definitions suggest and the set does not declare."""
+    """Yield, as sentences, the risks that the tools' definitions suggest, but that the set does not
+    declare.
+    """
     for one in (command for commands in compiled.by_tool.values() for command in commands):
         tool = tools.get(one.name, {})
         yield from _of_annotations(one, tool.get("annotations"))

@@ -69,7 +69,7 @@ ArgumentName = Annotated[StrictStr, Field(pattern=r"^[^\x00-\x1f\x7f]{1,128}$")]
 
 
 class MCPRule(CommandRule):
-    """The part that allowed and denied calls share."""
+    """The keys that allowed and denied calls share."""
 
     @property
     def limited(self) -> Mapping[str, Any]:
@@ -78,7 +78,7 @@ class MCPRule(CommandRule):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The parameters that it uses, each once."""
+        """The parameters that the rule uses, without duplicates."""
         return tuple(dict.fromkeys(name for value in self.limited.values() for name in _names(value)))
 
 
@@ -86,7 +86,7 @@ class MCPCall(MCPRule, BudgetedRule):
     """One allowed tool."""
 
     WRITTEN: ClassVar[str] = "tool"
-    tool: Annotated[Visible, AfterValidator(_named)] = Field(description="The tool's name, in full")
+    tool: Annotated[Visible, AfterValidator(_named)] = Field(description="The full name of the tool")
     arguments: Mapping[ArgumentName, Constraint] = Field(
         default={},
         max_length=MAX_ARGUMENTS,
@@ -107,11 +107,12 @@ class MCPCall(MCPRule, BudgetedRule):
         description="Sinks that the holder may choose at each call without approval, each with the reason",
     )
     untrusted: StrictBool = Field(
-        default=False, description="Its results can contain text from outsiders, such as mail or web pages"
+        default=False, description="The results can contain text from outsiders, such as mail or web pages"
     )
     after_untrusted: AfterUntrusted | None = Field(
         default=None,
-        description="What happens to this call after an untrusted result. Default: as the set says",
+        description="What happens to this call after an untrusted result. Default: the `after_untrusted` "
+        "of the set",
     )
 
     @property
@@ -139,7 +140,7 @@ class MCPDeny(MCPRule):
     arguments: Mapping[ArgumentName, Constraint] | None = Field(
         default=None,
         max_length=MAX_ARGUMENTS,
-        description="Refused only with these arguments. Default: with any",
+        description="Refused only with these arguments. Default: refused with any arguments",
     )
     effect: Effect = Field(default="read", description="Not used here")
 
@@ -184,12 +185,12 @@ class MCPCommandSet(BudgetedSet):
 
     @property
     def tools(self) -> frozenset[str]:
-        """The names of the tools that it allows."""
+        """The names of the tools that the set allows."""
         return frozenset(rule.tool for rule in self.commands if isinstance(rule, MCPCall))
 
     @property
     def untrusted(self) -> frozenset[str]:
-        """The names of the tools that it marks as untrusted."""
+        """The names of the tools that the set marks as untrusted."""
         return frozenset(rule.tool for rule in self.commands if isinstance(rule, MCPCall) and rule.untrusted)
 
     @property

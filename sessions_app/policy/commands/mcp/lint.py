@@ -1,4 +1,4 @@
-"""The linter for MCP: what a command set allows beyond what is obvious."""
+"""The linter for MCP. It finds unexpected effects of a command set."""
 
 from collections.abc import Iterator
 from itertools import combinations
@@ -96,7 +96,7 @@ def _bound_findings(where: str, type_: ParameterType) -> Iterator[Finding]:
             "error",
             "broad_pattern",
             where,
-            f"the pattern {clip(type_.pattern)} matches anything, so it allows every other value too",
+            f"the pattern {clip(type_.pattern)} matches anything, so it also allows every other value",
             "allow only the expected characters, like T-[0-9]{1,8}, or use choice, int or name",
         )
     if isinstance(type_, PathBelow) and type_.root == "/":
@@ -126,7 +126,7 @@ def _name_findings(index: int, rule: MCPCall) -> Iterator[Finding]:
             "tool",
             "takes_out",
             f"`{min(out)}` in the name suggests a bulk export",
-            "check what it returns, and bind its arguments to the one intended object",
+            "check what the tool returns, and bind its arguments to the one intended object",
         )
     wanted: Effect | None = "destructive" if named & _TAKES_AWAY else "change" if named & _CHANGES else None
     if wanted and rule.effect == "read":
@@ -144,13 +144,13 @@ def _name_findings(index: int, rule: MCPCall) -> Iterator[Finding]:
             index,
             "effect",
             "effect",
-            "the name suggests that it permanently removes something",
+            "the name suggests that the tool permanently removes something",
             "set effect: destructive",
         )
 
 
 def _freedom_findings(document: MCPCommandSet, index: int, rule: MCPCall) -> Iterator[Finding]:
-    """Find what the rule leaves to the holder."""
+    """Find arguments whose values the holder can choose."""
     for name, constraint in rule.arguments.items():
         if _is_free(document, rule, constraint):
             yield _found(
@@ -158,7 +158,7 @@ def _freedom_findings(document: MCPCommandSet, index: int, rule: MCPCall) -> Ite
                 f"arguments.{name}",
                 "free_text",
                 "the text is not limited in content or length",
-                'limit its length and characters: {pattern: "[ -~]{0,500}"}, or list the values',
+                'limit the length and the characters: {pattern: "[ -~]{0,500}"}, or list the values',
             )
     bound = set(rule.names) & set(document.parameters) or any(
         isinstance(one, FromResult) and one.others is None for one in rule.arguments.values()
@@ -168,7 +168,7 @@ def _freedom_findings(document: MCPCommandSet, index: int, rule: MCPCall) -> Ite
             index,
             "arguments",
             "unbound",
-            "it uses no parameter of the grant, so it isn't limited to one workflow",
+            "the call uses no parameter of the grant, so it isn't limited to the grant's workflow",
             "bind an argument to a parameter",
         )
 
@@ -183,7 +183,7 @@ def _sink_findings(document: MCPCommandSet, index: int, rule: MCPCall) -> Iterat
             f"arguments.{name}",
             "free_sink",
             "the holder can choose where it goes or what it changes, without approval",
-            "set hold: true, bind it to a parameter, or give the reason under free_sinks",
+            "set hold: true, bind the argument to a parameter, or give the reason under free_sinks",
             "error",
         )
     if rule.after_untrusted == "allow" and (rule.free_sinks or rule.effect == "destructive"):
@@ -191,7 +191,7 @@ def _sink_findings(document: MCPCommandSet, index: int, rule: MCPCall) -> Iterat
             index,
             "after_untrusted",
             "after_untrusted",
-            "it runs without approval even if an outsider's instructions were read before",
+            "the call runs without approval even after an outsider's instructions were read",
             "set after_untrusted: hold, or bind its sinks",
         )
     for name in likely_sinks(document, rule) if rule.effect != "read" else ():
@@ -199,8 +199,9 @@ def _sink_findings(document: MCPCommandSet, index: int, rule: MCPCall) -> Iterat
             index,
             f"arguments.{name}",
             "likely_sink",
-            "its name suggests that the holder can choose what it affects, without approval",
-            f"set hold: true, bind it to a parameter, or give the reason: free_sinks: {{{name}: …}}",
+            "the argument's name suggests that the holder can choose what the call affects, without approval",
+            "set hold: true, bind the argument to a parameter, or give the reason: free_sinks: "
+            f"{{{name}: …}}",
         )
 
 
@@ -220,7 +221,7 @@ def _has_free_text(shape: Shape) -> bool:
 
 
 def _overlaps(document: MCPCommandSet) -> Iterator[Finding]:
-    """Find pairs of commands for one tool, if it matters which one decides."""
+    """Find pairs of commands for one tool that decide differently on the same call."""
     calls = [(index, rule) for index, rule in enumerate(document.commands) if isinstance(rule, MCPCall)]
     for (first, one), (second, other) in combinations(calls, 2):
         if one.tool == other.tool and _decides(one) != _decides(other):

@@ -19,7 +19,7 @@ from sessions_app.policy.commands.json_values.checks import Typed, by_value
 from sessions_app.policy.commands.parameters import MAX_VALUE, Parameter
 
 MAX_FIELDS, MAX_LIST = 20, 100
-# Of one result.
+# The limits for one result.
 MAX_VALUES = 10_000
 ITEMS = "[]"
 _STEPS = re.compile(r"(?:\.[^.\[\]\x00-\x1f\x7f]{1,128}|\[\]){0,20}")
@@ -27,8 +27,8 @@ _STEP = re.compile(r"\.([^.\[\]]+)|\[\]")
 
 
 class ResultField(NamedTuple):
-    """A field of a tool's results. ``steps`` are keys, and ``[]`` for each item of a list; none for the
-    whole result.
+    """A field of a tool's results. ``steps`` are keys, and ``[]`` for each item of a list; empty for
+    the whole result.
     """
 
     tool: str
@@ -41,8 +41,8 @@ class ResultField(NamedTuple):
 def field_of(text: str, tools: Collection[str]) -> ResultField | None:
     """Parse ``get_ticket.requester.email`` or ``list_users[].email``.
 
-    The tool is the longest of ``tools`` that fits, because names of tools can have dots. None if there is
-    none.
+    The tool is the longest of ``tools`` that fits, because names of tools can have dots. Return None if
+    no tool fits.
     """
     for tool in sorted(tools, key=len, reverse=True):
         rest = text.removeprefix(tool)
@@ -62,7 +62,8 @@ class FromResult(BaseModel):
         alias="fields",
         min_length=1,
         max_length=MAX_FIELDS,
-        description="The fields that it can come from: the tool, then keys, and [] for each item of a list",
+        description="The fields from which a value can come: the tool, then keys, and [] for each item "
+        "of a list",
         examples=[["get_ticket.requester.email"], ["list_users[].email"]],
     )
     most: Annotated[StrictInt, Field(ge=1, le=MAX_LIST)] | None = Field(
@@ -86,7 +87,7 @@ class Untrusted:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What decisions need to know about a grant's earlier calls.
+    """The facts about a grant's earlier calls on which decisions depend.
 
     ``returned`` maps a field and a value's canonical JSON to the run that returned the value. ``untrusted``
     is the first call of an untrusted tool; None if there was none.
@@ -125,7 +126,7 @@ class ResultCheck:
         return text if self.others is None else f"{text}; any other {self.others.limits} is held"
 
     def fault(self, value: Json, matched: dict[str, str]) -> str | None:
-        """Return why a value can't match, whatever was returned; None if it can."""
+        """Return why a value can't match any result; None if it can."""
         del matched
         if self.most is None:
             return None if _is_value(value) else "needs text or a number"
@@ -138,7 +139,7 @@ class ResultCheck:
         return [value] if self.most is None else list(value)  # type: ignore[arg-type]  # by `fault`
 
     def asked(self, value: Json) -> Iterator[Value]:
-        """Yield what decisions must know about a value."""
+        """Yield the values of fields on which the decision depends."""
         if self.fault(value, {}) is None:
             for one in self.values(value):
                 yield from ((source, _text(one)) for source in self.fields)
@@ -168,7 +169,7 @@ def _text(value: Json) -> str:
 
 
 def returned(result: Mapping[str, Any], fields: Collection[ResultField]) -> list[Value]:
-    """Return the values that a tool's result has in these fields, each once, at most MAX_VALUES.
+    """Return the values that a tool's result has in these fields, without duplicates, at most MAX_VALUES.
 
     Reads the structured content or, if there is none, each text that is JSON. A result that is an error or
     that the client does not get counts as empty.

@@ -1,5 +1,5 @@
-"""Limits on a whole argument value: the subset of JSON Schema that can be described to an approver in a
-sentence.
+"""Limits on a whole argument value, in a subset of JSON Schema that can be described to an approver in
+a sentence.
 
 Unlike JSON Schema, shapes are closed: objects have only the listed properties, arrays have one type of item,
 and text has a maximum length. Source: JSON Schema, draft 2020-12, "Validation".
@@ -100,12 +100,12 @@ class Shape(BaseModel):
 
     @property
     def has_const(self) -> bool:
-        """Whether it has a fixed value, which may be null."""
+        """Whether the shape has a fixed value, which may be null."""
         return "const" in self.model_fields_set
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The parameters that it refers to."""
+        """The parameters to which the shape refers."""
         return tuple(dict.fromkeys(name for value in values_of(self) if (name := placeholder_in(value))))
 
     @property
@@ -177,7 +177,7 @@ class ShapeCheck:
 
     ``resolve`` returns the check for a value written in the shape.
 
-    ``broad``: values match in any spelling, for denied values.
+    With ``broad``, values match in any spelling, which is used for denied values.
     """
 
     shape: Shape

@@ -1,6 +1,6 @@
 """Sinks: arguments that say where something goes, or what is changed or destroyed.
 
-A command set marks them with ``sinks``. The linter recognizes more of them by their names. A sink is free if
+A command set marks them with ``sinks``. The linter recognizes further sinks by their names. A sink is free if
 the holder chooses its value at each call, other than from a list.
 """
 
@@ -35,7 +35,7 @@ def words(name: str) -> frozenset[str]:
 
 
 def loose_sinks(document: MCPCommandSet, rule: MCPCall) -> tuple[str, ...]:
-    """Return the marked sinks that are free, without a reason why they may be."""
+    """Return the marked sinks that are free without a stated reason."""
     return tuple(name for name in rule.sinks if name not in rule.free_sinks and is_free(document, rule, name))
 
 

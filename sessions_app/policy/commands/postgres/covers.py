@@ -1,4 +1,4 @@
-"""Whether one set of statements is within another, and at least as strict."""
+"""Check whether one set of statements is within another, and at least as strict."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from sessions_app.policy.commands.within import UNDERSTATED, Names, type_within,
 
 
 def covers(parent: StatementSet, child: StatementSet) -> str | None:
-    """Return why the child may allow a statement that the parent does not, or does less strictly; None if it
-    never does.
+    """Return why the child may allow a statement that the parent does not allow, or allows only more
+    strictly; None if it never does.
 
     Each statement of the child must be one of the parent's with values filled or narrowed, or a SELECT within
-    its limits. For every statement that both could match, the child must hold, cut off and roll back at least
-    what the parent does, and never understate its effect.
+    its limits. For every statement that both could match, the child must hold, cut off and roll back whenever
+    the parent does, and never understate the effect.
     """
     if parent.schema != child.schema and child.schema:
-        return "names without a schema could mean other tables than in the grant"
+        return "names without a schema could refer to other tables than in the grant"
     for command in child.commands:
         if not any(_within(command, outer) for outer in parent.commands):
             return f"{clip(command.text)} is not covered by the grant"

@@ -1,8 +1,8 @@
-"""Privileges on PostgreSQL: the decision for the tester, the API and the pages, and the privileges that the
+"""Privileges on PostgreSQL: decide on them for the tester, the API and the pages, and list those that the
 connector grants.
 
-A privilege on an object in a schema includes USAGE on that schema. The privileges of a template role are up
-to the administrator: `ROLE reporting_reader` is allowed, not what that role may read.
+A privilege on an object in a schema includes USAGE on that schema. The administrator chooses the privileges
+of a template role: a command set only allows `ROLE reporting_reader`, regardless of what that role may read.
 """
 
 from __future__ import annotations
@@ -28,18 +28,20 @@ class CompiledSet(shared.CompiledSet):
 
     @property
     def statements(self) -> bool:
-        """Whether its commands are statements, which only the gateway can run."""
+        """Whether the commands are statements, which only the gateway can run."""
         return False
 
     def privileges(self) -> tuple[Privilege, ...]:
-        """Return every privilege that the grant's role gets, each once, with complete names.
+        """Return every privilege that the grant's role gets, without duplicates, with complete names.
 
         Raises ValueError for a set that was compiled without values.
         """
         return cast("tuple[Privilege, ...]", shared.CompiledSet.privileges(self))
 
     def template_roles(self) -> tuple[str, ...]:
-        """Return the template roles that a grant may get, each once, including every open choice."""
+        """Return the template roles that a grant may get, without duplicates, including every role of an open
+        choice.
+        """
         found = (
             name
             for command in self.commands

@@ -48,7 +48,7 @@ class PostgresRule(PrivilegeRule):
         check_name(text)
 
     def privileges(self) -> tuple[Privilege, ...]:
-        """Return the privileges that it grants, with placeholders for parameters.
+        """Return the privileges that the rule grants, with placeholders for parameters.
 
         Raises LineRefused if the strict parser refuses it.
         """
@@ -77,7 +77,7 @@ class PostgresCommandSet(PrivilegeSet, BudgetedSet):
     default_schema: Annotated[StrictStr, Field(pattern=r"^[a-z_][a-z0-9_]{0,62}$")] | None = Field(
         default=None,
         alias="schema",
-        description="The schema of names without one, in statements",
+        description="The schema of names without a schema, in statements",
         examples=["app"],
     )
     commands: tuple[AnyRule, ...] = Field(  # type: ignore[assignment]  # statements have no privileges
@@ -86,12 +86,12 @@ class PostgresCommandSet(PrivilegeSet, BudgetedSet):
 
     @property
     def schema_name(self) -> str:
-        """The schema of names without one in statements; empty if each name needs one."""
+        """The schema of names without a schema, in statements; empty if each name must have a schema."""
         return self.default_schema or ""
 
     @property
     def statements(self) -> bool:
-        """Whether its commands are statements, which only the gateway can run."""
+        """Whether the commands are statements, which only the gateway can run."""
         return any(isinstance(rule, StatementRule) for rule in self.commands)
 
     def problems(self) -> Iterator[Problem]:

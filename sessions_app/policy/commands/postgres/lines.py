@@ -40,8 +40,8 @@ _REFUSED_WORDS = {
     "TEMPORARY": "TEMPORARY can't be granted: PUBLIC has it unless it was revoked",
     "TEMP": "TEMP can't be granted: PUBLIC has it unless it was revoked",
     "MAINTAIN": (
-        "MAINTAIN lets the holder lock and rewrite the table: put the one task into a function and grant"
-        " EXECUTE"
+        "MAINTAIN lets the holder lock and rewrite the table: put the needed task into a function and"
+        " grant EXECUTE"
     ),
     "SET": "SET on a server setting can't be granted",
     "ALTER": "ALTER SYSTEM changes the whole server: remove it",
@@ -54,7 +54,7 @@ _REFUSED_WORDS = {
 
 
 def parse_line(line: str) -> tuple[Privilege, ...]:
-    """Return the privileges that a line names, each once. Raises LineRefused."""
+    """Return the privileges that a line names, without duplicates. Raises LineRefused."""
     return _parse(line, slots=False)
 
 
@@ -124,7 +124,7 @@ def _check_parts(kind: ObjectKind, names: list[Name]) -> None:
     if len(names) < PARTS[kind]:
         raise LineRefused(
             f"write the {kind} with its schema, as in `app.orders`: otherwise the search path could select "
-            "another one"
+            "another object"
         )
     raise LineRefused(
         f"the name of a {kind} has {PARTS[kind]} part{'s' if PARTS[kind] > 1 else ''}, but this one has "

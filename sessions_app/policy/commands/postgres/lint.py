@@ -1,4 +1,4 @@
-"""The linter for PostgreSQL: what a command set allows beyond what is obvious."""
+"""The linter for PostgreSQL. It finds unexpected effects of a command set."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _privilege_findings(
             where,
             "system schemas contain functions that read files and end other sessions, and objects that "
             "all users rely on",
-            "remove it: all users already have the harmless privileges there",
+            "remove it: all users already have the harmless privileges on these schemas",
         )
     if SCHEDULERS.intersection(values[0] or ()) and one.kind != "database":
         yield Finding(
@@ -52,8 +52,8 @@ def _privilege_findings(
             "scheduler",
             where,
             "scheduled jobs run after the grant ends, and users of the schema can add jobs",
-            "remove it: put the task into a function in another schema, owned by the owner of this one, "
-            "and grant EXECUTE on it",
+            "remove it: put the task into a function in another schema, owned by the owner of this "
+            "schema, and grant EXECUTE on the function",
         )
     yield from name_findings(document, rule, one, where)
 

@@ -1,4 +1,4 @@
-"""The linter for statements: what a rule allows beyond what is obvious."""
+"""The linter for statements. It finds unexpected effects of a rule."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from sessions_app.policy.commands.within import accepts
 _ANYTHING = ("a", "a b", "A-1", "é", "a/b", "a=b", "a,b", "1")
 _LONG = "a" * MAX_VALUE
 _WILDCARDS = ("%", "a%", "a_b", "%a%")
-# Functions of pg_catalog, beyond the safe ones, whose results depend on their arguments alone.
+# Functions of pg_catalog whose results depend only on their arguments, in addition to the safe functions.
 _STEADY = SAFE_FUNCTIONS | frozenset(
     (
         "concat",
@@ -72,7 +72,7 @@ _INTEGERS = ("smallint", "integer", "bigint", "numeric")
 
 
 def statement_findings(document: PostgresCommandSet) -> Iterator[Finding]:
-    """Find what the statements of a set allow beyond what is obvious."""
+    """Find unexpected effects of the statements of a set."""
     compiled = compile_open_statements(document)
     for one in compiled.commands:
         yield from _rows(one)
@@ -173,14 +173,15 @@ def _functions(one: CompiledStatement) -> Iterator[Finding]:
                 one,
                 "volatile",
                 f"{clip(name)} returns a different value at each call, so the line does not show it",
-                "use a column's default instead, or accept it with a reason",
+                "use a column's default instead, or accept the finding with a reason",
             )
         elif name not in _STEADY:
             yield _found(
                 one,
                 "unknown_function",
                 f"the linter does not know what the function {clip(name)} does",
-                "check that it only computes a value, and accept the finding with that as the reason",
+                "check that it only computes a value, and state that as the reason when you accept the "
+                "finding",
             )
 
 
@@ -209,7 +210,7 @@ def _place_findings(one: CompiledStatement, place: Place, before: str, after: st
             one,
             "free_text",
             f"the length of {name} is not limited",
-            'limit its length and characters: {pattern: "[ -~]{1,500}"}, or list the values',
+            'limit the length and the characters: {pattern: "[ -~]{1,500}"}, or list the values',
         )
     if before.endswith(("LIKE ", "like ")) and any(accepts(type_, text) for text in _WILDCARDS):
         yield _found(
@@ -247,7 +248,7 @@ def _effects(one: CompiledStatement) -> Iterator[Finding]:
     if verb in ("INSERT", "UPDATE", "DELETE") and effect == "read":
         yield _effect(one, f"{verb} changes data, but the effect is `read`", "change", "error")
     elif verb == "DELETE" and effect != "destructive":
-        yield _effect(one, "DELETE removes rows for good", "destructive", "warning")
+        yield _effect(one, "DELETE permanently removes rows", "destructive", "warning")
     elif verb == "CALL" and effect == "read":
         yield _effect(
             one, "a routine can change data, possibly with its owner's privileges", "change", "warning"

@@ -114,7 +114,7 @@ class Privilege(privilege.Privilege):
 
     @property
     def included(self) -> Privilege | None:
-        """Return USAGE on the object's schema; None if the object is in no schema."""
+        """Return USAGE on the object's schema; None if the object is not in a schema."""
         if PARTS[self.kind] < 2:
             return None
         return Privilege("schema", "USAGE", self.names[:1])

@@ -11,7 +11,7 @@ MARKS = ("stint_",)
 HARMLESS = frozenset(
     ("pg_monitor", "pg_read_all_settings", "pg_read_all_stats", "pg_stat_scan_tables", "pg_checkpoint")
 )
-# Allowed with a reason: reads every table of every database.
+# This role reads every table of every database. It is allowed with a reason.
 WIDE = frozenset(("pg_read_all_data",))
 # Superusers and similar roles, by the names that servers and cloud services use.
 POWERFUL = frozenset(
@@ -34,7 +34,8 @@ POWERFUL = frozenset(
     )
 )
 SYSTEM_SCHEMAS = frozenset(("pg_catalog", "information_schema", "pg_toast"))
-# Schemas of pg_cron, pgAgent and pg_timetable. With USAGE on one, a role can call functions that add a job.
+# Schemas of pg_cron, pgAgent and pg_timetable. With USAGE on such a schema, a role can call functions that
+# add a job.
 SCHEDULERS = frozenset(("cron", "pgagent", "timetable"))
 
 

@@ -1,4 +1,6 @@
-"""Compiled command sets of statements, for the gateway to decide by and the connector to grant."""
+"""Compiled command sets of statements, with which the gateway decides, and whose privileges the connector
+grants.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +23,8 @@ from sessions_app.policy.commands.postgres.sql.rules import StatementRule
 class StatementSet(decide.CompiledSet):
     """The statements of one grant.
 
-    ``schema`` applies to names without a schema; empty if each needs one. ``by_shape`` and ``selects`` index
-    its commands, strictest first.
+    ``schema`` applies to names without a schema; empty if each name must have a schema. ``by_shape`` and
+    ``selects`` index its commands, strictest first.
     """
 
     commands: tuple[CompiledStatement, ...]  # type: ignore[assignment]  # statements instead of privileges
@@ -41,7 +43,7 @@ class StatementSet(decide.CompiledSet):
         return any(one.rule.secret for one in (*self.commands, *self.left_out))
 
     def privileges(self) -> tuple[Privilege, ...]:
-        """Return every privilege that the grant's role needs for its statements, each once."""
+        """Return every privilege that the grant's role needs for its statements, without duplicates."""
         found: dict[Privilege, None] = {}
         for command in self.commands:
             for one in command.privileges:
@@ -51,7 +53,7 @@ class StatementSet(decide.CompiledSet):
         return tuple(found)
 
     def template_roles(self) -> tuple[str, ...]:
-        """Return no role: statements need none."""
+        """Return no role, because statements need no template roles."""
         return ()
 
 

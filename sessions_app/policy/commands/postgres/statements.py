@@ -1,4 +1,5 @@
-"""Decides SQL statements: the only functions that decide for the gateway, the tester, the API and the pages.
+"""Decide on SQL statements, with the only functions that decide for the gateway, the tester, the API and the
+pages.
 
 The text to send is never the client's. It is the canonical form of what was decided, with complete names. If
 several commands match, the strictest decides: held first, then destructive before change before read.
@@ -30,7 +31,7 @@ MAX_STATEMENTS = 100
 AT_COMMIT = "its COMMIT waits for a second person"
 _SCROLLS = {0x2: "SCROLL ", 0x4: "NO SCROLL "}
 _SCROLL = 0x2 | 0x4
-# ASENSITIVE, INSENSITIVE and the planner's own option change nothing.
+# ASENSITIVE, INSENSITIVE and the planner's own option have no effect on results.
 _HARMLESS = 0x8 | 0x10 | 0x100
 _INTEGERS = ("smallint", "integer", "bigint")
 # In place of a secret value where there is no key for its digest.
@@ -104,7 +105,7 @@ def decide_line(compiled: StatementSet, line: str) -> Allowed | Refused:
         return found[0].allowed
     if not compiled.commands:
         return Refused("nothing is allowed here: the list of commands is empty", None, "empty")
-    return Refused("the gateway passes it on without a rule: it is not a command", None, "passes")
+    return Refused("the gateway passes this statement on without a rule: it is not a command", None, "passes")
 
 
 def prepare(compiled: StatementSet, text: str, types: Sequence[int] = ()) -> Prepared | Passes | Refused:

@@ -1,5 +1,5 @@
-"""The decision on privileges: the only function that decides for the tester, the API and the pages, and the
-privileges that a connector grants.
+"""The decision on privileges, and the privileges that a connector grants. The tester, the API and the pages
+all use this decision.
 
 A line is allowed if the set contains every privilege that the line names. A privilege on a table covers its
 columns.
@@ -35,8 +35,8 @@ class CompiledPrivileges(answers.CompiledCommand):
     types: Mapping[str, ParameterType]
 
     def granted(self) -> Iterator[Privilege]:
-        """Yield the command's privileges for every combination of listed values; none if a parameter is
-        open.
+        """Yield the command's privileges for every combination of listed values; nothing if a parameter
+        is open.
         """
         names = dict.fromkeys(name for one in self.privileges for name in one.slots)
         listed = {name: type_.choices for name in names if isinstance(type_ := self.types[name], Choice)}
@@ -81,12 +81,12 @@ _Set = TypeVar("_Set", bound=CompiledSet)
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """What differs between servers.
+    """The differences between database servers.
 
     ``parse_line`` returns the privileges of a line, or raises LineRefused. ``fault`` returns, as a clause,
-    why no grant can include a privilege with complete names; None if grants can. ``instead`` is what to do
-    instead. ``target`` returns the object of a privilege as a line names it, and ``words`` the words of a
-    line.
+    why no grant can include a privilege with complete names; None if grants can. ``instead`` is the advice
+    that follows such a reason. ``target`` returns the object of a privilege as a line names it, and ``words``
+    the words of a line.
     """
 
     parse_line: Callable[[str], tuple[Privilege, ...]]

@@ -30,7 +30,7 @@ def _values(document: PrivilegeSet, rule: CommandRule, name: str | Slot) -> tupl
 
 
 def name_findings(document: PrivilegeSet, rule: CommandRule, one: Privilege, where: str) -> Iterator[Finding]:
-    """Find names that are open, that look like others, and that suggest secrets."""
+    """Find names that are open, look like other names, or suggest secrets."""
     for name, known in zip(one.names, values_of(document, rule, one), strict=True):
         if known is None and isinstance(name, Slot):
             yield from _open_name(document.type_of(rule, name.name), name.name, one, where)
@@ -53,7 +53,7 @@ def _open_name(type_: ParameterType, name: str, one: Privilege, where: str) -> I
             "free_name",
             where,
             f"{{{name}}} is {type_.limits}: a grant could name objects that are created later",
-            "use a choice, or accept the finding and state why any of them can be named",
+            "use a choice, or accept the finding and state why every value is safe",
         )
 
 
@@ -64,7 +64,7 @@ def _look_alikes(one: Privilege, where: str) -> Iterator[Finding]:
             "look_alike",
             where,
             "the names contain letters that look like other letters",
-            "check that each letter is the one you mean",
+            "check that each letter is the intended one",
         )
 
 
@@ -81,7 +81,7 @@ def _secrets(one: Privilege, where: str) -> Iterator[Finding]:
 
 
 def effect_findings(rule: PrivilegeRule, index: int) -> Iterator[Finding]:
-    """Check that the effect does not understate the privileges, because approvers rely on it."""
+    """Check that the effect, on which approvers rely, does not understate the privileges."""
     where = f"commands[{index}].effect"
     given = {one.privilege for one in rule.privileges()}
     if rule.effect == "read" and given & _WRITES:

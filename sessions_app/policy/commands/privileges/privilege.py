@@ -48,14 +48,14 @@ class Privilege:
 
     @property
     def included(self) -> Self | None:
-        """Return the privilege that this one includes, because this one is useless without it; None if there
-        is none.
+        """Return a further privilege without which this one is useless; None if it needs
+        none.
         """
         return None
 
     @property
     def same_object(self) -> object:
-        """What else must be equal, in addition to the kind and the names, for two objects to be the same."""
+        """The properties that two equal objects share, in addition to the kind and the names."""
         return None
 
     def filled(self, values: Mapping[str, str]) -> Self:

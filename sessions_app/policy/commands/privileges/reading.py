@@ -158,7 +158,7 @@ class Reader:
 
 def _tokens(line: str, pattern: re.Pattern[str], *, slots: bool) -> list[Token]:
     if len(line) > MAX_LINE:
-        raise LineRefused(f"a line has at most {MAX_LINE} characters")
+        raise LineRefused(f"a line can have at most {MAX_LINE} characters")
     hidden = hidden_at(line)
     if hidden is not None:
         raise LineRefused(f"the line contains {show(line[hidden])}, which is invisible: remove it")
@@ -177,5 +177,5 @@ def _tokens(line: str, pattern: re.Pattern[str], *, slots: bool) -> list[Token]:
 def distinct(found: list[_Found]) -> tuple[_Found, ...]:
     """Return the privileges of a line without duplicates. Raises LineRefused if there are too many."""
     if len(found) > MAX_PRIVILEGES:
-        raise LineRefused(f"a line names at most {MAX_PRIVILEGES} privileges: write several commands")
+        raise LineRefused(f"a line can name at most {MAX_PRIVILEGES} privileges: write several commands")
     return tuple(dict.fromkeys(found))

@@ -128,7 +128,7 @@ def _numbers(low: int, high: int) -> Iterator[str]:
         yield from (f"-{one}" for one in _numbers(max(1, -high), -low))
         low = 0
     while low <= high:
-        # The longest run of numbers that share a prefix and end in any digits.
+        # The longest range of numbers that share a prefix, followed by any digits.
         size = 1
         while low and low % (size * 10) == 0 and low + size * 10 - 1 <= high:
             size *= 10

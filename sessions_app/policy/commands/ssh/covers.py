@@ -18,8 +18,8 @@ def covers(parent: CompiledSet, child: CompiledSet) -> str | None:
 
     Each command of the child must be one of the parent's, with placeholders filled or narrowed, word by word.
     For every line that both could match, the child must hold, cut off and contain at least what the parent
-    does, run nothing as root that the parent does not, limit files as the parent does, and never understate
-    its effect.
+    does, run nothing as root that the parent does not, limit files at least as strictly, and never
+    understate its effect.
     """
     for command in child.commands:
         said = clip(text_of(command.words))

@@ -64,13 +64,13 @@ class CompiledSSHCommand(answers.CompiledCommand):
     contain: Contain
     template: Template
     words: tuple[Word, ...]  # the template's words with the bound values in place
-    plain: tuple[str | None, ...]  # the text of words without a free value; None for the others
+    plain: tuple[str | None, ...]  # the text of each word without a free value; None for other words
     types: Mapping[str, ParameterType]
     digest: str = ""
 
     @property
     def strictness(self) -> tuple[bool, int, int, bool, bool, tuple[int, bool, bool], int]:
-        """The sort key: the lowest command decides."""
+        """The sort key: the command with the lowest key decides."""
         rule, finish = self.rule, self.rule.finish_seconds
         most = transfers.limits(rule, self.digest) if isinstance(rule, FileRule) else (0, False, False)
         rank = EFFECT_RANK[rule.effect]
@@ -104,7 +104,7 @@ def compile_set(
 def compile_open(document: SSHCommandSet) -> CompiledSet:
     """Return the set with no values bound.
 
-    Parameters are free within their types, so it allows whatever any grant could.
+    Parameters are free within their types, so the set allows everything that any grant could allow.
     """
     return _compile(document, {}, None)
 
@@ -147,14 +147,15 @@ def _check_file_values(document: SSHCommandSet, bound: Mapping[str, str]) -> Non
 
 
 def _check_stops(document: SSHCommandSet, bound: Mapping[str, str]) -> None:
-    """Apply the rule for free values to bound ones too, so that `compile_open` allows at least what every
+    """Apply the rule for free values also to bound values, so that `compile_open` allows at least what every
     grant allows.
     """
     for index, rule in enumerate(document.commands):
         for piece in (piece for word in rule.template().words for piece in word):
             if isinstance(piece, Slot) and piece.stop and piece.stop in bound.get(piece.name, ""):
                 message = (
-                    f"must not contain {clip(piece.stop)}, which ends it in commands[{index}]: choose another"
+                    f"must not contain {clip(piece.stop)}, because that text follows the value in "
+                    f"commands[{index}]: choose another value"
                 )
                 raise CompileError([Problem(f"parameters.{piece.name}", message)])
 
@@ -185,7 +186,7 @@ def decide_argv(compiled: CompiledSet, argv: tuple[str, ...]) -> Allowed | Refus
 def _allow(
     command: CompiledSSHCommand, argv: tuple[str, ...], matched: Mapping[str, str], facts: Facts
 ) -> Allowed | Refused:
-    """Return the decision of the command that a line matches; for a file, its content counts too."""
+    """Return the decision of the command that a line matches. For a file, the content must also match."""
     rule, transfer = command.rule, None
     if isinstance(rule, FileRule):
         if fault := transfers.content_fault(rule, command.digest, facts):
@@ -235,10 +236,10 @@ def _explain(compiled: CompiledSet, argv: tuple[str, ...]) -> Refused:
         return Refused("nothing is allowed here: the list of commands is empty", None, "empty")
     same = [command for command in compiled.commands if command.plain[0] == argv[0]]
     if not same and (line := transfers.old_protocol(argv)):
-        why = f"{clip(argv[0])} uses its own protocol; use sftp instead: {clip(line, length=300)[1:-1]}"
+        why = f"{clip(argv[0])} uses its own protocol: use sftp instead, as in {clip(line, length=300)[1:-1]}"
         return Refused(why, _any_file(compiled), "program")
     if not same and transfers.is_transfer(argv):
-        return Refused(f"no rule for files allows {argv[0]} here", _any_file(compiled), "program")
+        return Refused(f"no file rule allows {argv[0]} here", _any_file(compiled), "program")
     if not same:
         programs = dict.fromkeys(
             command.plain[0] or "" for command in compiled.commands if isinstance(command.rule, SSHCommand)
@@ -262,7 +263,9 @@ def _some(names: Iterable[str]) -> str:
 
 
 def _likeness(command: CompiledSSHCommand, argv: tuple[str, ...]) -> float:
-    """Score the matching words, with a higher weight for earlier ones, minus the difference in length."""
+    """Return a score for the matching words, of which earlier ones count more, minus the difference in
+    length.
+    """
     fits = 0.0
     for position, (plain, word) in enumerate(zip(command.plain, argv, strict=False)):
         spec = command.words[position]
@@ -306,8 +309,8 @@ def _difference(
 def _bound_fault(
     written: Word, word: str, command: CompiledSSHCommand, bound: Mapping[str, str]
 ) -> str | None:
-    """For a word that must equal a value bound in the grant, return that value, and whether the parameter's
-    type accepts the given word.
+    """Explain a word that differs from the grant's value: name that value, and say whether another grant
+    could allow the word.
     """
     piece = written[0]
     if len(written) != 1 or not isinstance(piece, Slot) or piece.name not in bound:
@@ -373,8 +376,8 @@ def lines_for(compiled: CompiledSet, index: int, values: Mapping[str, str]) -> A
 
 
 def fillable(compiled: CompiledSet) -> frozenset[int]:
-    """Return the indices of the commands that a form can run: all but files, which a client has to send or
-    receive.
+    """Return the indices of the commands that a form can run: all except file transfers, which need a
+    client.
     """
     return frozenset(command.index for command in compiled.commands if isinstance(command.rule, SSHCommand))
 

@@ -51,7 +51,7 @@ class SSHCommand(CommandRule):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The parameters that it uses, each once. Raises LineRefused."""
+        """The command's parameters, without duplicates. Raises LineRefused."""
         return self.template().names
 
     @property
@@ -66,7 +66,7 @@ class SSHCommand(CommandRule):
 
     @property
     def as_root(self) -> bool:
-        """Whether it runs as root, whatever account Stint logs in as."""
+        """Whether the command runs as root, regardless of the account that Stint logs in as."""
         return self.account == "root"
 
     def template(self) -> Template:
@@ -80,7 +80,10 @@ _FORMS: Mapping[str, type[CommandRule]] = {
 
 
 def _form(data: Any) -> str | None:
-    """Return the kind of a rule, by its key that names a command or a path; None if it has several."""
+    """Return the kind of a rule: its key that contains a command or a path.
+
+    None if it has several such keys.
+    """
     if isinstance(data, CommandRule):
         return _label(data.WRITTEN)
     found = [name for name in _FORMS if isinstance(data, Mapping) and name in data] or ["run"]
@@ -88,7 +91,7 @@ def _form(data: Any) -> str | None:
 
 
 def _label(name: str) -> str:
-    # Not a key of a rule, so that an error's path contains only what is in the document.
+    # Not a key of a rule, so that an error's path contains only keys from the document.
     return f"{name} rule"
 
 
@@ -141,7 +144,7 @@ class SSHCommandSet(CommandSetDocument):
             elif _program(rule) in DIRECTIONS:
                 yield Problem(
                     f"commands[{index}].run",
-                    "begins with a word that names a transfer: write the program's full path",
+                    "begins with the name of a file transfer: write the program's full path",
                 )
 
 

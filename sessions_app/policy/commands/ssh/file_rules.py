@@ -1,4 +1,4 @@
-"""Rules for files: which paths can be downloaded, uploaded or listed over SFTP, and within which limits."""
+"""File rules: the paths that can be downloaded, uploaded or listed over SFTP, and the limits."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class FileRule(CommandRule):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The parameters that it uses, each once. Raises LineRefused."""
+        """The rule's parameters, without duplicates. Raises LineRefused."""
         return self.template().names
 
     @property
@@ -79,14 +79,17 @@ class FileRule(CommandRule):
 
     @property
     def as_root(self) -> bool:
-        """Whether it runs as root: never, because sudoers can't list a transfer."""
+        """Always false: sudoers can't list a transfer, so no transfer runs as root."""
         return False
 
     def template(self) -> Template:
-        """Return the line's words. Raises LineRefused for a path that is not absolute and plain."""
+        """Return the words of the rule's line.
+
+        Raises LineRefused for a path that is not absolute or not canonical.
+        """
         word = parse_word(self.path)
         if self.path == "/" and self.direction != "list":
-            raise LineRefused("`/` is a folder: name a file", 0)
+            raise LineRefused("`/` is a folder: write the path of a file", 0)
         fault = path_fault("".join("x" if isinstance(piece, Slot) else piece for piece in word))
         if fault is not None:
             raise LineRefused(fault, 0)
@@ -115,8 +118,8 @@ class PutFile(FileRule):
     max: MaxSize = Field(default=DEFAULT_MAX, description="Maximum size of a file")
     sha256: StrictStr | None = Field(
         default=None,
-        description="The only digest that a file may have: 64 hexadecimal digits, or {name} of a parameter"
-        " of the whole grant. By default, any; the digest is recorded",
+        description="The only SHA-256 that a file may have: 64 hexadecimal digits, or {name} for a"
+        " parameter of the whole grant. Default: any, which is recorded",
         examples=["{digest}"],
     )
     mode: StrictStr = Field(
@@ -166,18 +169,19 @@ class ListFolder(FileRule):
 
 
 def file_problems(path: str, rule: FileRule, parameters: Mapping[str, Parameter]) -> Iterator[Problem]:
-    """Yield the inconsistencies of a rule. ``path`` is its place in the document, and ``parameters`` are
-    those of the whole set.
+    """Yield the inconsistencies of a rule. ``path`` is the rule's path in the document; ``parameters``
+    are those of the whole set.
     """
     if isinstance(rule, PutFile) and rule.digest_name and rule.digest_name not in parameters:
         yield Problem(
             f"{path}.sha256",
-            f"uses {{{rule.digest_name}}}, which must be a parameter of the whole set: move it to parameters",
+            f"uses {{{rule.digest_name}}}, which must be a parameter of the whole set: declare it under "
+            "parameters",
         )
     try:
         names = rule.template().names
     except LineRefused:
-        return  # `problems` reports it
+        return  # `problems` reports this case
     for name in names:
         if isinstance(rule.where.get(name, parameters.get(name)), PathBelow | Cidr):
             yield Problem(
@@ -187,7 +191,7 @@ def file_problems(path: str, rule: FileRule, parameters: Mapping[str, Parameter]
 
 
 def folder_of(word: Word) -> tuple[str, Word] | None:
-    """Return the folder of a path whose folder is fixed, and its last name; None for other paths."""
+    """Return the folder of a path and its last name, if the folder is fixed; None for other paths."""
     head = word[0] if isinstance(word[0], str) else ""
     folder, slash, start = head.rpartition("/")
     rest = word[1:]

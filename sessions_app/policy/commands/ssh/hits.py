@@ -1,4 +1,4 @@
-"""What the table of programs reports about a command."""
+"""Facts that the table of programs reports about a command."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Hit:
     """A possible effect of a command. `shown` is the part of the command that causes it, and `effect` the
     minimum effect.
 
-    Without a `code`, it reports only the effect and is not a finding.
+    A hit without a `code` reports only the effect, and is not a finding.
     """
 
     severity: Severity

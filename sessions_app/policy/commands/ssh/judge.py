@@ -1,7 +1,7 @@
-"""Check one command against the table of programs: what it can do beyond what is obvious.
+"""Check one command against the table of programs, to find what it can do beyond what is obvious.
 
-A word that is not in the table is never skipped: it is a hit itself. Programs that start another one (`sudo`,
-`timeout`, `busybox`) are followed to that program, at any depth.
+A word that is not in the table is never skipped, but reported as a hit. Programs that start another one
+(`sudo`, `timeout`, `busybox`) are followed to that program, at any depth.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ _NARROW = (
 
 @dataclass(frozen=True, slots=True)
 class _At:
-    """The state while reading one program: its shapes, innermost first, its name with its verbs, and its
-    options.
+    """The state of the check of one program: its shapes, innermost first, its name with its verbs, and
+    its options.
     """
 
     shapes: tuple[Shape, ...]
@@ -90,7 +90,7 @@ class _Judge:
                 "error",
                 "free_verb",
                 words[0].text,
-                "is not fixed, and decides which program runs",
+                "is not fixed, although it decides which program runs",
                 "write out the program's name",
             )
             return
@@ -113,13 +113,13 @@ class _Judge:
                 "unknown_program",
                 path,
                 f"is not a known program: it could do anything{takes}",
-                "check what it does, and state that in the reason when you accept the "
-                "finding; set effect: change, and list its values with choice",
+                "check what the program does, and state that in the reason when you "
+                "accept the finding; set effect: change, and list the values with choice",
             )
         if shape is None:
             yield from self._everywhere(name, words)
         elif any(self._table.dangers[code].severity == "error" for code in shape.is_):
-            # Nothing after it makes it less dangerous.
+            # Further words can't make the program less dangerous.
             yield from self._whole(_At((shape,), name, frozenset()), shape)
         else:
             yield from self._shape(_At((shape,), name, frozenset()), words, depth)
@@ -141,7 +141,7 @@ class _Judge:
         )
 
     def _everywhere(self, title: str, words: Sequence[Spoken]) -> Iterator[Hit]:
-        """Find dangers that apply to any program, in words whose meaning is unknown."""
+        """Find the dangers of words whose meaning is unknown, as for any program."""
         for word in words:
             yield from self._one_unknown(title, word)
 
@@ -182,7 +182,7 @@ class _Judge:
         while position < len(words):
             word = words[position]
             if word.text == "--":
-                position += 1  # some programs accept options after it anyway
+                position += 1  # some programs also accept options after `--`
             elif self._is_option(at, word):
                 taken, hits = self._option(at, words[position:], seen)
                 if at.undashed:
@@ -229,7 +229,7 @@ class _Judge:
                 "error",
                 "free_verb",
                 at.title,
-                "has a value in place of its verb, so its action is not fixed",
+                "has a parameter in place of its verb, so its action is not fixed",
                 "write one command for each verb, or use choice",
             )
             return
@@ -256,7 +256,7 @@ class _Judge:
             words = words[1:]
         skipped, inner = words[: shape.wraps], words[shape.wraps :]
         if shape.operands == ("text",) and not all(map(is_count, skipped)):
-            skipped, inner = (), words  # without a number, time or mask, nothing is skipped
+            skipped, inner = (), words  # only a number, a time or a mask is skipped
         for word, kind in zip(skipped, kinds_of(shape.operands, len(skipped)), strict=True):
             yield from self._operand(at, word, kind)
         whole = shape.bare if shape.bare is not None and not inner else shape
@@ -317,7 +317,7 @@ class _Judge:
             "error",
             "free_option",
             f"{at.title} {word.text}",
-            "can be any option, because its value is not fixed",
+            "can be any option, because it is a parameter",
             "write out the option",
         )
 
@@ -360,7 +360,7 @@ class _Judge:
             yield hit if word.texts is not None else replace(hit, fix=_NARROW)
 
     def _value(self, shown: str, word: Spoken, kind: str) -> Iterator[Hit]:
-        """Check what a word can do in its role for the program."""
+        """Check the dangers of a word in its role for the program."""
         if kind == "none":
             yield self._unknown(
                 "unknown_word",
@@ -381,7 +381,11 @@ class _Judge:
                 ", or begin the word with fixed text: web-{name}" if kind == "name" else ""
             )
             yield Hit(
-                severity, f"free_{kind}", f"{shown} {word.text}", "does not fix what it acts on or runs", fix
+                severity,
+                f"free_{kind}",
+                f"{shown} {word.text}",
+                "does not determine the object that it acts on, or the code that it runs",
+                fix,
             )
 
     def _mode(self, shown: str, word: Spoken) -> Iterator[Hit]:

@@ -1,5 +1,5 @@
-"""The linter for SSH: what a command set allows beyond what is obvious. Its findings are shown before
-publishing.
+"""The linter for SSH. It finds what a command set allows beyond what is obvious. Its findings are
+shown before publishing.
 """
 
 from collections.abc import Iterable, Iterator
@@ -48,7 +48,8 @@ def _uncontained(document: SSHCommandSet) -> Iterator[Finding]:
                 where,
                 "a process can leave the group and hide, and for a root process there is no way to verify "
                 "that it has ended",
-                "remove it: each command then has a PID namespace that ends with it. Accept the finding "
+                "remove it, so that each command has a PID namespace that ends with the command. Accept "
+                "the finding "
                 "for targets without PID namespaces",
             )
 
@@ -67,7 +68,7 @@ def _command_findings(command: ParsedCommand) -> Iterator[Finding]:
             "warning",
             "look_alike",
             "the command contains letters that look like other letters",
-            "check that each letter is the one you mean",
+            "check that each letter is the intended one",
         )
     for word in command.spoken[1:]:
         secrets = (text for text in word.texts or (word.text,) if is_secret(table().places, text))
@@ -88,9 +89,11 @@ def _command_findings(command: ParsedCommand) -> Iterator[Finding]:
 
 
 def _seen_by(command: ParsedCommand) -> tuple[str, str]:
-    """Return, as clauses, who can see the files that a command names, and the consequence to accept."""
+    """Return two clauses: who can see the content of the files that a command names, and the consequence that
+    an author would accept.
+    """
     if isinstance(command.rule, FileRule):
-        return "the holder keeps what was transferred", "the holder can know it"
+        return "the holder keeps what was transferred", "the holder can learn their content"
     return "the output is recorded", "the holder and recording reviewers can read it"
 
 
@@ -118,7 +121,9 @@ def _as_root(command: ParsedCommand) -> Iterator[Finding]:
 
 
 def _hit_findings(command: ParsedCommand, hits: Iterable[Hit]) -> Iterator[Finding]:
-    """Group the hits into one finding for each danger, because a warning is accepted by its code and path."""
+    """Return one finding for each danger among the hits, because a warning is accepted by its code and
+    path.
+    """
     contained = command.document.contain_of(command.rule) == "pidns"
     grouped: dict[tuple[Severity, str], list[Hit]] = {}
     for hit in hits:
@@ -131,7 +136,9 @@ def _hit_findings(command: ParsedCommand, hits: Iterable[Hit]) -> Iterator[Findi
 
 
 def _effect(command: ParsedCommand, hits: Iterable[Hit]) -> Iterator[Finding]:
-    """Check that the effect does not understate the command's known effect, because approvers rely on it."""
+    """Check that the stated effect, on which approvers rely, does not understate the command's known
+    effect.
+    """
     most = min(hits, key=lambda hit: EFFECT_RANK[hit.effect])
     if EFFECT_RANK[command.rule.effect] > EFFECT_RANK[most.effect]:
         reading = command.rule.effect == "read"
@@ -177,7 +184,7 @@ def _may_meet(first: ParsedCommand, second: ParsedCommand) -> bool:
 
 
 def _repeats(one: ParsedCommand, other: ParsedCommand) -> bool:
-    """Whether the words of one command can be equal where the other repeats a value."""
+    """Whether the words of one command can be equal in the places where the other command repeats a value."""
     places = [(name, position) for name, _, position in other.whole_word_types()]
     return all(
         one.spoken[at].may_meet(one.spoken[again])

@@ -1,4 +1,4 @@
-"""Check what a rule for files reaches beyond what is obvious: code, keys, devices and web pages."""
+"""Check whether a file rule reaches more than is obvious: code, keys, devices or web pages."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sessions_app.policy.commands.ssh.words import Spoken
 
 # Folders whose content is not on a disk.
 _KERNEL = ("/proc", "/sys", "/dev")
-# Folders from which web servers serve files, and run those with some extensions.
+# Folders whose files web servers serve, or run if they have certain extensions.
 _WEB = (
     "/var/www",
     "/srv/www",
@@ -36,7 +36,7 @@ _READS = {
 
 
 def file_hits(rule: FileRule, path: Spoken) -> list[Hit]:
-    """Return what the linter reports about a rule and its path."""
+    """Return the hits for a rule and its path."""
     writes = isinstance(rule, PutFile)
     least = only_effect(path.text, "change" if writes else "read")
     return [least, *_of_place(path, writes=writes), *_of_kernel(path), *_of_upload(rule, path)]
@@ -55,8 +55,8 @@ def _of_kernel(path: Spoken) -> Iterator[Hit]:
             "error",
             "kernel_file",
             path.text,
-            "is a device, or data of the kernel and of processes",
-            "name a file on a disk, or allow a program that prints what is needed",
+            "is a device, or a file in which the kernel shows its own or a process's data",
+            "name a file on disk, or allow a program that prints the needed data",
         )
 
 
@@ -73,6 +73,6 @@ def _of_upload(rule: FileRule, path: Spoken) -> Iterator[Hit]:
             "web_root",
             path.text,
             "is served by a web server, which may run a file with a name that the holder chooses",
-            "list the names with choice, and write out the ending: {name}.html",
+            "list the names with choice, and write out the file extension: {name}.html",
             "change",
         )

@@ -1,4 +1,4 @@
-"""Check for values that allow more than their author may expect: patterns, paths, negative numbers."""
+"""Check for types whose values allow more than their author may expect: patterns, paths, negative numbers."""
 
 from collections.abc import Iterator
 
@@ -68,8 +68,8 @@ def _pattern(where: str, type_: Pattern) -> Iterator[Finding]:
             "warning",
             "option_like",
             where,
-            f"the pattern matches {clip(options[-1])}, which programs read as an option; such a run is "
-            "refused",
+            f"the pattern matches {clip(options[-1])}, which programs read as an option, so Stint "
+            "refuses such a run",
             "begin the pattern with a letter or digit, or put `--` before the value if the program "
             "supports it",
         )
@@ -115,13 +115,13 @@ def _path(where: str, type_: PathBelow) -> Iterator[Finding]:
             "warning",
             "free_path",
             where,
-            f"{type_.root} also contains secrets, programs or settings that you may not intend",
-            "name the intended folder below it",
+            f"{type_.root} also contains secrets, programs or settings, which may be unintended",
+            "name the intended subfolder",
         )
 
 
 def value_findings(command: ParsedCommand) -> Iterator[Finding]:
-    """Check the values of one command in their positions."""
+    """Check each value of one command in its position."""
     for name, type_, position in command.whole_word_types():
         if isinstance(type_, Int) and type_.bounds[0] < 0 and "--" not in command.texts[:position]:
             yield command.found(

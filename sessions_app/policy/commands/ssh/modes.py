@@ -9,7 +9,9 @@ _SET_ID, _WORLD_WRITES = 0o6000, 0o2
 
 
 def mode_code(text: str) -> str | None:
-    """Return the danger of a mode: setuid or setgid, or writable by everyone; None if it grants neither."""
+    """Return the danger of a mode that sets setuid or setgid, or makes a file writable by everyone; None for
+    other modes.
+    """
     given = list(_given(text))
     if any(_sets_id(bits) for _, bits in given):
         return "suid"
@@ -17,7 +19,7 @@ def mode_code(text: str) -> str | None:
 
 
 def _given(text: str) -> Iterator[tuple[str, str]]:
-    """Yield the bits that a mode grants, and to whom. Without a class, it applies to all."""
+    """Yield the bits that a mode grants, and to whom. A mode without a class applies to everyone."""
     if text.isdigit():
         yield "a", text
     for clause in text.split(","):
@@ -32,7 +34,7 @@ def _sets_id(bits: str) -> bool:
 
 
 def _opens(who: str, bits: str) -> bool:
-    """Whether this lets others write. Without a class (`+w`), that depends on the umask."""
+    """Whether this part of a mode lets others write. Without a class (`+w`), the umask decides."""
     if bits.isdigit():
         return bool(int(bits, 8) & _WORLD_WRITES)
     return bool(set(who) & set("oa")) and bool(set(bits) & set("wug"))

@@ -1,4 +1,4 @@
-"""Sensitive file locations: where a command may read or write without a finding.
+"""Sensitive file locations, for which the linter reports commands that read or write there.
 
 Paths are resolved as the system does: `//etc/./x` is /etc/x. A path without a leading `/` is in the login
 account's home folder, where a session begins.
@@ -19,7 +19,7 @@ _HERE = "."
 
 
 def located(text: str) -> str:
-    """Return the location of a path, as far as its text shows."""
+    """Return the absolute location of a path, as far as its text shows."""
     path = re.sub(r"^//+", "/", posixpath.normpath(text))
     path = _ROOT_AGAIN.sub("", path) or "/"
     return re.sub(r"^/var/run(?=/|$)", "/run", path)
@@ -64,7 +64,9 @@ def _read(places: Places, path: str) -> Iterator[str]:
 
 
 def _open(places: Places, folder: str | None, *, writes: bool) -> Iterator[str]:
-    """Yield the dangers of any file below a folder, including those of listed locations further down."""
+    """Yield the dangers of any file below a folder, including dangers of listed locations deeper in the
+    tree.
+    """
     if folder is None:
         return
     folder = located(folder)
@@ -82,9 +84,9 @@ def _open(places: Places, folder: str | None, *, writes: bool) -> Iterator[str]:
 
 
 def _may_be_hidden(places: Places, word: Spoken, *, writes: bool) -> bool:
-    """Whether a free name can be a sensitive file in home folders, such as `.bashrc` or `.pgpass`.
+    """Whether a free name can be that of a sensitive file in home folders, such as `.bashrc` or `.pgpass`.
 
-    Paths are compared with folders.
+    For a path, only its folder is compared.
     """
     if word.takes_paths or not (word.may_fit(".*") or word.may_fit("*/.*")):
         return False

@@ -1,4 +1,4 @@
-"""How a known program reads its words: which option, verb or dangerous word each is, or could be.
+"""How a known program reads its words: each is, or could be, an option, a verb or a dangerous word.
 
 A free value can be any word that its type allows, so it is compared with everything that the program accepts
 in that position.
@@ -23,7 +23,7 @@ _DASHED = re.compile(r"-[^0-9]")
 def dangers_of(shapes: Sequence[Shape], word: Spoken, *, abbreviates: bool) -> Iterator[tuple[str, str]]:
     """Yield each danger that a word has, or could have, with the word for display.
 
-    For each text, the first match counts.
+    For each possible text of the word, the first match counts.
     """
     globs = [pair for shape in shapes for pair in shape.globs]
     if not word.is_literal:
@@ -88,9 +88,9 @@ def find_option(shapes: Sequence[Shape], name: str) -> Option | None:
 
 
 def abbreviated_option(shapes: Sequence[Shape], name: str) -> Option | None:
-    """Return the option that an abbreviation stands for, as GNU programs accept it.
+    """Return the option that an abbreviation means to GNU programs.
 
-    Among several candidates, the most dangerous.
+    Among several candidates, return the most dangerous one.
     """
     if not name.startswith("--") or len(name) < 3:
         return None

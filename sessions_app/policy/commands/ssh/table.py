@@ -1,4 +1,4 @@
-"""The table of known programs: what each can do, with which words and options, and which uses are harmless.
+"""The table of known programs: the effects of their words and options, and which uses are harmless.
 
 The facts are in `programs.yaml` beside this module, whose header explains the format. The loader refuses
 anything unknown: a misspelled key, danger or kind, or a program that appears twice, is an error with its
@@ -22,7 +22,7 @@ from sessions_app.policy.documents import DocumentError, Problem, load_yaml_with
 
 PROGRAMS = Path(__file__).with_name("programs.yaml")
 
-# What a program can do to its target, or through it, beyond what is obvious.
+# Dangers: what a program can do to its target, or through it, beyond what is obvious.
 Can = Literal[
     "run",
     "write",
@@ -52,7 +52,9 @@ Words = Annotated[tuple[StrictStr, ...], BeforeValidator(_words)]
 
 
 class Danger(BaseModel):
-    """One thing that can go wrong. In a sentence, `why` follows the cause. `effect` is its minimum effect.
+    """One way in which a command can do harm.
+
+    In a sentence, `why` follows the cause. `effect` is its minimum effect.
 
     `contained`: a PID namespace (`contain: pidns`) prevents it.
     """
@@ -68,7 +70,10 @@ class Danger(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One known option. `takes`: a value follows. Without a `danger`, it does only what its `effect` says."""
+    """One known option.
+
+    `takes`: a value follows. An option without a `danger` does only what its `effect` says.
+    """
 
     name: str
     takes: bool
@@ -97,35 +102,40 @@ class Shape(BaseModel):
         default={}, description="Operands, with * and ?, and the danger of each"
     )
     operands: Words = Field(
-        default=("none",), description="The kind of each operand; the last, or the one before ..., repeats"
+        default=("none",),
+        description="The kind of each operand. The last one repeats, or the one before `...`",
     )
-    verbs: Mapping[StrictStr, Shape] = Field(default={}, description="By the first operand")
+    verbs: Mapping[StrictStr, Shape] = Field(
+        default={}, description="The shape of each verb, by the first operand"
+    )
     bare: Shape | None = Field(
         default=None, description="The shape without operands, in place of `is` and `effect`"
     )
     wraps: StrictInt | None = Field(
         default=None, ge=0, le=3, description="The number of operands before a nested command"
     )
-    assigns: StrictBool = Field(default=False, description="Whether NAME=value may precede that command")
+    assigns: StrictBool = Field(
+        default=False, description="Whether NAME=value may precede the nested command"
+    )
     single_dash: StrictBool = Field(default=False, description="Whether long options begin with one dash")
-    undashed: StrictBool = Field(default=False, description="Whether letters without a dash are options too")
+    undashed: StrictBool = Field(default=False, description="Whether letters without a dash are also options")
     abbreviates: StrictBool = Field(
-        default=False, description="Whether verbs and words can be abbreviated, also within its verbs"
+        default=False, description="Whether verbs and words can be abbreviated, including those of its verbs"
     )
 
     @cached_property
     def known(self) -> Mapping[str, Option]:
-        """Return all its options by name."""
+        """Return all options of the shape, by name."""
         return {option.name: option for option in self._options()}
 
     @cached_property
     def by_verb(self) -> Mapping[str, Shape]:
-        """Its verbs, one by one."""
+        """The shape of each verb, by name."""
         return {verb: shape for verbs, shape in self.verbs.items() for verb in verbs.split()}
 
     @cached_property
     def globs(self) -> tuple[tuple[str, str], ...]:
-        """Each glob of its `words` with its danger, in order."""
+        """Each glob of `words` with its danger, in order."""
         return tuple((glob, code) for globs, code in self.words.items() for glob in globs.split())
 
     @cached_property
@@ -144,7 +154,7 @@ class Shape(BaseModel):
 
     @cached_property
     def has_pairs(self) -> bool:
-        """Whether it takes `key=value` words."""
+        """Whether the program takes `key=value` words."""
         return any(not name.startswith("-") and name != ANY_OPTION for name in self.known)
 
     def _options(self) -> Iterator[Option]:
@@ -173,7 +183,7 @@ class Shape(BaseModel):
         if self.abbreviates and "*" in every_verb(self):
             yield Problem(
                 path,
-                "can be abbreviated: list its verbs in place of `*`, or one of them can be mistaken for "
+                "can be abbreviated: list its verbs in place of `*`, because one could be mistaken for "
                 "another",
             )
         for verbs, shape in self.verbs.items():
@@ -208,7 +218,7 @@ def _twice(path: str, names: list[str]) -> Iterator[Problem]:
 
 
 class Places(BaseModel):
-    """Files by content.
+    """Sensitive files, by content.
 
     Each entry is the beginning of an absolute path, or a part between or after slashes.
     """
@@ -216,10 +226,12 @@ class Places(BaseModel):
     model_config = FROZEN
     secrets: Words
     raw: Words = Field(description="Devices and memory, which expose every file")
-    decisive: Words = Field(description="Files that decide who can log in, and what runs as whom")
+    decisive: Words = Field(
+        description="Files that decide who can log in, and which programs run as which account"
+    )
     settings: Words
     traces: Words = Field(description="Logs that later show who did what")
-    homes: Words = Field(description="Folders in which any file may decide who can log in")
+    homes: Words = Field(description="Folders in which every file can decide who can log in")
     not_written: Words = Field(description="Places that discard what is written")
 
 
@@ -230,10 +242,12 @@ class Document(BaseModel):
     dangers: Mapping[StrictStr, Danger]
     places: Places
     environment: Words = Field(
-        description="Variables that make a program load or start something else, with *"
+        description="Variables that make a program load or start something else; * matches any characters"
     )
-    harmless_environment: Words = Field(description="Variables that are harmless to every program, with *")
-    everywhere: Shape = Field(description="What to look for in unknown programs and options")
+    harmless_environment: Words = Field(
+        description="Variables that are harmless to every program; * matches any characters"
+    )
+    everywhere: Shape = Field(description="The dangers to look for in unknown programs and options")
     programs: Mapping[StrictStr, Shape]
 
 
@@ -321,7 +335,7 @@ def every_verb(shape: Shape) -> set[str]:
 
 
 def codes_of(shape: Shape) -> set[str]:
-    """Return all dangers of a shape, its verbs and its bare use."""
+    """Return all dangers of a shape, including its verbs and its use without operands."""
     own = {*shape.is_, *shape.danger.values(), *shape.needs.values(), *shape.words.values()}
     inner = [*shape.verbs.values(), *([shape.bare] if shape.bare else [])]
     return own.union(*map(codes_of, inner))

@@ -1,7 +1,7 @@
-"""Transfers of files over SFTP: how the line that names one is read, limited and shown.
+"""File transfers over SFTP, each as a line that can be parsed, limited and shown.
 
-A transfer is decided, held and recorded as a line: `get PATH`, `list PATH` or `put PATH`. A `put` may state
-the file's size and digest, as the gateway does once it has the whole file: `put PATH size=N sha256=HEX`.
+A transfer is decided, held and recorded as a line: `get PATH`, `list PATH` or `put PATH`. A `put` can state
+the file's size and digest, which the gateway adds once it has the whole file: `put PATH size=N sha256=HEX`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _FACT = re.compile(r"size=(?P<size>0|[1-9][0-9]{0,14})|sha256=(?P<sha256>[0-9a-f
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a line says about the content of a file: its size in bytes and its SHA-256 in hex, if known."""
+    """The content of a file as stated in a line: its size in bytes and its SHA-256 in hex, if known."""
 
     size: int | None = None
     sha256: str = ""
@@ -88,14 +88,17 @@ def split_facts(argv: tuple[str, ...]) -> tuple[tuple[str, ...], Facts]:
 
 
 def word_fault(argv: tuple[str, ...]) -> str | None:
-    """Return, as a clause, why a transfer's words can't name a file, whatever the rules; None if they can."""
+    """Return, as a clause, why a transfer's words can't name a file under any rules; None if they can."""
     return path_fault(argv[1]) if is_transfer(argv) and len(argv) > 1 else None
 
 
 def transfer_of(rule: FileRule, path: str, digest: str, facts: Facts) -> Transfer:
-    """Return the transfer that a rule allows for a path. ``digest`` is the only one that the rule accepts."""
+    """Return the transfer that a rule allows for a path.
+
+    ``digest`` is the only digest that the rule accepts.
+    """
     if isinstance(rule, PutFile):
-        # A second person approves exactly one content.
+        # A second person's approval is for exactly one content.
         return Transfer("put", path, rule.max, digest or facts.sha256, rule.mode, rule.replace)
     return Transfer(rule.direction, path, rule.max if isinstance(rule, GetFile) else 0)
 
@@ -105,9 +108,9 @@ def content_fault(rule: FileRule, digest: str, facts: Facts) -> str | None:
     if not isinstance(rule, PutFile):
         return None
     if facts.size is not None and facts.size > rule.max:
-        return f"the file has {facts.size} bytes, and at most {say_bytes(rule.max)} are allowed"
+        return f"the file has {facts.size} bytes, but at most {say_bytes(rule.max)} are allowed"
     if digest and facts.sha256 and facts.sha256 != digest:
-        return f"the file has the SHA-256 {facts.sha256[:16]}…, and only {digest[:16]}… is allowed"
+        return f"the file has the SHA-256 {facts.sha256[:16]}…, but only {digest[:16]}… is allowed"
     return None
 
 
@@ -119,9 +122,9 @@ def limits(rule: FileRule, digest: str) -> tuple[int, bool, bool]:
 
 
 def laxer(inner: FileRule, outer: FileRule, digests: tuple[str, str]) -> str | None:
-    """Return, as a clause, what one rule allows for a file and the other does not; None if nothing.
+    """Return, as a clause, how one rule allows more for a file than the other does; None if it doesn't.
 
-    ``digests`` are the only digests that each accepts; empty for any.
+    ``digests`` are the only digests that each rule accepts; empty for any.
     """
     if isinstance(inner, GetFile) and isinstance(outer, GetFile) and inner.max > outer.max:
         return "would allow larger files"
@@ -129,7 +132,7 @@ def laxer(inner: FileRule, outer: FileRule, digests: tuple[str, str]) -> str | N
         return None
     if inner.max > outer.max:
         return "would allow larger files"
-    # An open digest is compared by the parameter that has it.
+    # A digest without a value is compared by its parameter.
     if (outer.sha256 is not None or digests[1]) and digests[0] != digests[1]:
         return "would accept other content"
     if outer.sha256 is not None and not digests[1] and inner.sha256 != outer.sha256:
@@ -142,7 +145,7 @@ def laxer(inner: FileRule, outer: FileRule, digests: tuple[str, str]) -> str | N
 
 
 def said_of(rule: FileRule, word: Word, digest: str) -> Iterator[str]:
-    """Yield, for approvers, what a rule allows and within which limits. ``word`` is its path."""
+    """Yield, for approvers, what a rule allows and its limits. ``word`` is the rule's path."""
     what = _what(word)
     if isinstance(rule, GetFile):
         yield f"Download {what}, at most {say_bytes(rule.max)}{' each' if _is_open(word) else ''}"
@@ -183,5 +186,5 @@ def value_fault(name: str, value: str) -> str | None:
 
 
 def digest_fault(value: str) -> str | None:
-    """Return, as a clause, why a value is no digest; None if it is one."""
+    """Return, as a clause, why a value is not a SHA-256; None if it is."""
     return None if SHA256.fullmatch(value) else "must be a SHA-256 of 64 hexadecimal digits in lowercase"

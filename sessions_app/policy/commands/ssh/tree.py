@@ -1,4 +1,4 @@
-"""The file system as a grant shows it over SFTP: what its rules name, and the folders above that.
+"""The file system as a grant shows it over SFTP: the paths that its rules name, and their parent folders.
 
 Nothing here depends on the target: only a transfer shows whether a path exists there.
 """
@@ -18,7 +18,7 @@ from sessions_app.policy.commands.ssh.file_rules import Direction, FileRule
 
 
 def has_files(compiled: CompiledSet) -> bool:
-    """Whether a grant has rules for files."""
+    """Whether a grant has file rules."""
     return any(True for _ in _rules(compiled))
 
 
@@ -31,9 +31,9 @@ def plain(sent: bytes) -> str:
 
 
 def line_for(direction: Direction, path: str, facts: tuple[str, ...] = ()) -> str:
-    """Return the line that stands for a transfer, as it is decided and recorded.
+    """Return the line for a transfer, as decided and recorded.
 
-    A path that no line can contain stays as it is, and is refused.
+    A path that no line can contain stays unquoted, and is refused.
     """
     try:
         return readable((direction, path, *facts))
@@ -42,12 +42,15 @@ def line_for(direction: Direction, path: str, facts: tuple[str, ...] = ()) -> st
 
 
 def is_shown(name: str) -> bool:
-    """Whether a name on the target is shown. False if it contains what no line can, or leads elsewhere."""
+    """Whether a name on the target is shown.
+
+    False if a line can't contain it, or if it leads to another folder.
+    """
     return hidden_at(name) is None and name not in (".", "..")
 
 
 def must_wait(decision: Allowed) -> bool:
-    """Whether an upload is decided only once its size and its digest are known."""
+    """Whether an upload can be decided only after its size and digest are known."""
     return decision.hold or (decision.transfer is not None and decision.transfer.sha256 != "")
 
 
@@ -57,7 +60,9 @@ def nearest(compiled: CompiledSet) -> str | None:
 
 
 def is_folder(compiled: CompiledSet, path: str) -> bool:
-    """Whether a path is a folder here: one that can be listed, or one above something that a rule names."""
+    """Whether a path is a folder in the grant: one that can be listed, or the parent of a path that a rule
+    names.
+    """
     if path == "/" or allows(compiled, "list", path):
         return True
     names = path[1:].split("/")
@@ -65,12 +70,12 @@ def is_folder(compiled: CompiledSet, path: str) -> bool:
 
 
 def allows(compiled: CompiledSet, direction: Direction, path: str) -> bool:
-    """Whether a rule allows this, held or not."""
+    """Whether a rule allows this transfer, held or not."""
     return hidden_at(path) is None and isinstance(decide_argv(compiled, (direction, path)), Allowed)
 
 
 def children(compiled: CompiledSet, path: str) -> list[tuple[str, bool]]:
-    """Return the names below a folder that rules write out, and whether each is a folder."""
+    """Return the names in a folder that rules write out, and whether each is a folder."""
     above = [] if path == "/" else path[1:].split("/")
     found: dict[str, bool] = {}
     for rule, parts in _rules(compiled):
@@ -84,7 +89,7 @@ def children(compiled: CompiledSet, path: str) -> list[tuple[str, bool]]:
 
 
 def has_open_names(compiled: CompiledSet, path: str) -> bool:
-    """Whether a rule names something directly below a folder by a value, so that `children` is incomplete."""
+    """Whether a rule has a parameter for a name directly in a folder, so that `children` is incomplete."""
     above = [] if path == "/" else path[1:].split("/")
     return any(
         len(parts) > len(above)
@@ -95,14 +100,14 @@ def has_open_names(compiled: CompiledSet, path: str) -> bool:
 
 
 def _rules(compiled: CompiledSet) -> Iterator[tuple[CompiledSSHCommand, list[Word]]]:
-    """Yield the rules for files, each with the names of its path."""
+    """Yield the file rules, each with the names in its path."""
     for command in compiled.commands:
         if isinstance(command.rule, FileRule):
             yield command, _names_of(command.words[1])
 
 
 def _names_of(path: Word) -> list[Word]:
-    """Split a path into the words of its names. No value in it contains a slash."""
+    """Split a path into one word for each name. No value in a path contains a slash."""
     names: list[list[str | Slot]] = [[]]
     for piece in path:
         if isinstance(piece, Slot):

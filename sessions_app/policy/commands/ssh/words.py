@@ -1,4 +1,4 @@
-"""The words of one command for the linter: the values of each, and who chooses them."""
+"""The words of one command for the linter: the possible values of each, and who chooses them."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ _ANY_NAMES = (
     "a/b",
     "/a",
 )
-# A literal prefix that ends in one of these identifies the owner, and the value only selects one of its
-# objects.
+# A literal prefix that ends in one of these characters identifies the owner, and the value only selects one
+# of its objects.
 _SEPARATORS = ("-", "_", "@", ".", ":", "/", "=")
 _ONLY_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://")
 _WILD = re.compile(r"\[!?\]?[^\]]*\]|[*?]")
@@ -54,9 +54,9 @@ _WILD = re.compile(r"\[!?\]?[^\]]*\]|[*?]")
 
 @dataclass(frozen=True)
 class WordParameter:
-    """A value in a word: its type, and whether it is free at each run.
+    """A parameter in a word: its type, and whether its value is free at each run.
 
-    If not, it is bound, and approvers see it.
+    Otherwise, the value is bound, and approvers see it.
     """
 
     type_: ParameterType
@@ -65,14 +65,16 @@ class WordParameter:
 
 @dataclass(frozen=True)
 class Spoken:
-    """One word, or the rest of one after an option."""
+    """One word, or the rest of a word after an option."""
 
     pieces: tuple[str | WordParameter, ...]
     text: str
 
     @cached_property
     def texts(self) -> tuple[str, ...] | None:
-        """Return every string that it can be, if the document lists them all; None if it is open."""
+        """Return every string that the word can be, if the document lists them all; None if the word is
+        open.
+        """
         choices = [
             (piece,)
             if isinstance(piece, str)
@@ -88,22 +90,22 @@ class Spoken:
 
     @property
     def head(self) -> str:
-        """The literal text that it begins with."""
+        """The literal text at the beginning of the word."""
         return self.pieces[0] if self.pieces and isinstance(self.pieces[0], str) else ""
 
     @property
     def tail(self) -> str:
-        """The literal text that it ends with."""
+        """The literal text at the end of the word."""
         return self.pieces[-1] if self.pieces and isinstance(self.pieces[-1], str) else ""
 
     @property
     def is_literal(self) -> bool:
-        """Whether it has no values."""
+        """Whether the word has no parameters."""
         return all(isinstance(one, str) for one in self.pieces)
 
     @property
     def is_free(self) -> bool:
-        """Whether the holder chooses a part of it at each run, other than from a list."""
+        """Whether the holder freely chooses a part of the word at each run."""
         return any(
             isinstance(one, WordParameter) and one.free and not isinstance(one.type_, Choice)
             for one in self.pieces
@@ -111,8 +113,8 @@ class Spoken:
 
     @property
     def is_named(self) -> bool:
-        """Whether it is literal text, or its prefix or pattern identifies the object's owner:
-        `worker@{n}`.
+        """Whether the word is literal text, or its prefix or pattern identifies the object's
+        owner: `worker@{n}`.
         """
         if self.texts is not None:
             return True
@@ -127,14 +129,14 @@ class Spoken:
 
     @cached_property
     def pattern(self) -> str:
-        """An RE2 pattern that matches every text that it can be, and perhaps some others."""
+        """An RE2 pattern that matches every text that the word can be, and perhaps others."""
         return "".join(
             re2.escape(one) if isinstance(one, str) else f"(?:{_pattern_of(one.type_)})"
             for one in self.pieces
         )
 
     def may_be(self, text: str) -> bool:
-        """Whether it can be this text."""
+        """Whether the word can be this text."""
         if self.texts is not None:
             return text in self.texts
         only = self.pieces[0]
@@ -146,7 +148,7 @@ class Spoken:
             return True
 
     def may_fit(self, glob: str, *, begins: bool = False) -> bool:
-        """Whether it can match a glob or, with `begins`, the start of one."""
+        """Whether the word can match a glob or, with `begins`, the start of a glob."""
         parts = _WILD.split(glob)
         if not begins and len(parts) == 1:
             return self.may_be(glob)
@@ -155,7 +157,7 @@ class Spoken:
         return can_meet(self.pattern + ANYTHING if begins else self.pattern, of_glob(glob))
 
     def may_meet(self, other: Spoken) -> bool:
-        """Whether some text can be both words. Returns True if in doubt."""
+        """Whether both words can have the same text. Returns True if in doubt."""
         if self.texts is not None:
             return any(map(other.may_be, self.texts))
         if other.texts is not None:
@@ -175,12 +177,14 @@ class Spoken:
 
     @property
     def takes_paths(self) -> bool:
-        """Whether a value in it can lead to other folders."""
+        """Whether a value in the word can lead to other folders."""
         return any(isinstance(one, WordParameter) and _takes_slashes(one.type_) for one in self.pieces)
 
     @cached_property
     def below(self) -> str | None:
-        """The folder that an open path stays in ("/" for any); None for a plain name."""
+        """The folder that contains every value of an open path ("/" for any folder); None for a plain
+        name.
+        """
         head, first = self.head, self.pieces[0]
         if isinstance(first, WordParameter) and isinstance(first.type_, PathBelow):
             return first.type_.root

@@ -1,4 +1,4 @@
-"""The command language: what all kinds of command sets share, and the keys of each kind."""
+"""The reference of command sets: the keys that all kinds share, and those of each kind."""
 
 from __future__ import annotations
 

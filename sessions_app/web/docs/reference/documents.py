@@ -1,4 +1,4 @@
-"""Describes the keys of documents, from the models that parse them."""
+"""Describe the keys of documents, from the models that parse them."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def keys_of(model: type[BaseModel], anchors: str = "") -> Keys:
 
 
 def text_of(model: type[BaseModel]) -> str:
-    """Return the text of a model's docstring."""
+    """Return the docstring of a model as text."""
     return str(model.model_json_schema(by_alias=True).get("description", "")).replace("``", "`")
 
 

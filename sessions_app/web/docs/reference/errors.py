@@ -39,7 +39,7 @@ class Error:
 
 def page() -> Page:
     """Return the page with every code, by status. A code with several statuses is listed under the
-    highest.
+    highest one.
     """
     found: dict[str, list[tuple[int, str]]] = defaultdict(list)
     for code, status, says in _codes():

@@ -162,7 +162,7 @@ def test_what_others_give_to_others_and_what_every_cluster_binds_itself_is_not_n
     default = {"kind": "Group", "name": "system:serviceaccounts"}
     bind(own, "default", default, **{"kubernetes.io/bootstrapping": "rbac-defaults"})
     last = own.connector.check(own.place)[-1]
-    assert last.detail == "grant accounts have only the rights that Stint gives"
+    assert last.detail == "grant accounts have only the permissions that Stint gives"
 
 
 def test_a_certificate_that_can_not_be_read_is_told(own):

@@ -115,7 +115,11 @@ GOOD = b'{"jsonrpc":"2.0","id":ID,"result":{"supportedVersions":["2026-07-28"],"
         (b"hello", "text/html", "does not support MCP"),
         (b"{", "application/json", "sent invalid JSON"),
         (b"[]", "application/json", "did not send a single JSON-RPC message"),
-        (b'{"jsonrpc":"2.0","id":7,"result":{}}', "application/json", "responded with a different id"),
+        (
+            b'{"jsonrpc":"2.0","id":7,"result":{}}',
+            "application/json",
+            "responded with an id that is not the request's",
+        ),
         (b"data: x\n\n", "text/event-stream", "sent invalid JSON"),
         (b": nothing\n\n", "text/event-stream", "without a response"),
         (GOOD % b'[{"name":"a"},{"name":"a"}]', "application/json", "twice"),
@@ -230,5 +234,5 @@ def test_an_answer_to_something_else_is_none_for_who_takes_the_first_one(odd):
         return await anext(conversation_with(place_at(odd.port)).call("tools/call", {"name": "a"}))
 
     odd.said = b'{"jsonrpc":"2.0","id":7,"result":{"content":[]}}'
-    with pytest.raises(ConnectorError, match="responded with a different id"):
+    with pytest.raises(ConnectorError, match="responded with an id that is not the request's"):
         asyncio.run(first())

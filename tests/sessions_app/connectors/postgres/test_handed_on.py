@@ -51,7 +51,7 @@ def kept_back(shop, given) -> str:
     with pytest.raises(ConnectorError) as caught:
         given.revoke()
     assert caught.value.permanent
-    assert "something changed during the grant" in caught.value.message
+    assert "appeared during the grant" in caught.value.message
     assert not shop.connector.verify(given.lease).gone
     with pytest.raises(psycopg.OperationalError):
         given.login()

@@ -177,7 +177,9 @@ def test_of_an_account_that_is_not_root_only_what_a_command_left_is_in_question(
 
 def test_as_root_the_evidence_says_what_it_can_not_know(case):
     detail = case.connector.revoke(case.lease()).detail
-    assert detail["processes_without_mark"] == "as root, they can't be distinguished from the system's own"
+    assert detail["processes_without_mark"] == (
+        "as root, processes of the grant can't be distinguished from the system's own"
+    )
     contained = replace(case.lease(), contained=True)
     assert "processes_without_mark" not in case.connector.revoke(contained).detail
 

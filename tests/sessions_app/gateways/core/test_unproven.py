@@ -6,14 +6,14 @@ from sessions_app.gateways.core.unproven import Unproven
 def test_all_addresses_of_one_ipv6_network_count_as_one():
     unproven = Unproven(100, per_address=40)
     came = [unproven.arrive(f"2001:db8:0:1::{number:x}") for number in range(41)]
-    assert came == [""] * 40 + ["too many from that address"]
+    assert came == [""] * 40 + ["too many connections from that address"]
     assert unproven.arrive("2001:db8:0:2::1") == ""
 
 
 def test_an_ipv4_address_is_the_same_however_it_is_written():
     unproven = Unproven(100, per_address=1)
     assert unproven.arrive("::ffff:192.0.2.1") == ""
-    assert unproven.arrive("192.0.2.1") == "too many from that address"
+    assert unproven.arrive("192.0.2.1") == "too many connections from that address"
 
 
 def test_a_quarter_is_kept_for_addresses_that_have_none():

@@ -136,7 +136,7 @@ def test_what_is_no_bearer_token_is_not_sent(issuer, answer):
         ({"text": "secret-answer"}, "not JSON"),
         ({"text": json.dumps({"access_token": "secret-answer", "filler": "x" * MOST_TOKEN})}, "larger than"),
         ({"body": gzip.compress(bytes(10**7)), "headers": {"Content-Encoding": "gzip"}}, "is encoded"),
-        ({"text": "secret-answer", "status": 400}, "answered with status 400"),
+        ({"text": "secret-answer", "status": 400}, "returned status 400"),
         ({"text": '{"access_token": "", "token_type": "bearer"}'}, "no bearer token"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

@@ -186,7 +186,7 @@ def test_a_request_that_its_client_gives_up_says_so(endpoint, place):
         eventually(lambda: grant.runs.get().state == "cut")
     finally:
         place.target.late.clear()
-    assert grant.runs.get().reason == "canceled by its client"
+    assert grant.runs.get().reason == "canceled by the client"
 
 
 def test_a_held_request_whose_row_says_another_is_not_sent_and_says_so(endpoint):

@@ -289,7 +289,7 @@ def test_what_a_cluster_does_not_tell_is_why_nothing_was_sent(place):
         run = run_of(order(place, grant, SET_IMAGE), "failed")
     finally:
         place.server.faults.clear()
-    assert "could not be read: the API server answered 500" in run.reason
+    assert "could not be read: the API server returned 500" in run.reason
 
 
 # Orders that never run

@@ -261,7 +261,7 @@ SPEC = GOOD["spec"]
         ({**GOOD, "apiVersion": "authorization.k8s.io/v1beta1"}, "--authorization-webhook-version=v1"),
         ({**GOOD, "spec": None}, "spec must be an object"),
         ({**GOOD, "spec": {"user": "alice"}}, "resourceAttributes or nonResourceAttributes"),
-        ({**GOOD, "spec": {**SPEC, "nonResourceAttributes": {"path": "/", "verb": "get"}}}, "and not both"),
+        ({**GOOD, "spec": {**SPEC, "nonResourceAttributes": {"path": "/", "verb": "get"}}}, "but not both"),
         ({**GOOD, "spec": {**SPEC, "user": 7}}, "user must be a string"),
         ({**GOOD, "spec": {**SPEC, "groups": "system:masters"}}, "spec.groups must be a list of strings"),
         ({**GOOD, "spec": {**SPEC, "resourceAttributes": {"verb": "get"}}}, "a verb and a resource"),

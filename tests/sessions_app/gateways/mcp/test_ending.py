@@ -195,7 +195,7 @@ def test_the_end_of_a_token_cuts_its_streams_and_withholds_results_while_its_gra
         assert message(stream)["method"] == "notifications/tools/list_changed"
         message(stream)
         assert message(stream) is None
-    assert "token replaced or revoked; its result is withheld" in told["content"][0]["text"]
+    assert "token replaced or revoked; the result is withheld" in told["content"][0]["text"]
     eventually(lambda: not Session.objects.filter(grant=grant, closed_at__isnull=True).exists(), within=30)
     assert client.call("read_ticket", {"id": "T-42"}).status == 401
     fresh = Raw(endpoint.url, token_of(grant, endpoint.world, now=now()))
@@ -238,7 +238,7 @@ def test_a_client_that_goes_away_ends_its_call_at_the_server(endpoint):
     assert len(endpoint.desk.calls) == before + 1
 
     def cut():
-        return CommandRun.objects.filter(grant=grant, state="cut", reason="canceled by its client").exists()
+        return CommandRun.objects.filter(grant=grant, state="cut", reason="canceled by the client").exists()
 
     eventually(cut, within=30)
 
@@ -265,7 +265,7 @@ def test_a_call_that_its_client_gives_up_before_it_is_decided_is_written_down(en
     run = CommandRun.objects.get(grant=grant)
     assert (run.state, run.reason) == (
         "failed",
-        "canceled by its client, before it was decided; nothing was sent",
+        "canceled by the client, before it was decided; nothing was sent",
     )
     entry = last("command.refused", grant.ref)
     assert (entry.data["run"], entry.data["code"]) == (run.pk, "barred")

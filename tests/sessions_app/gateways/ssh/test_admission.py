@@ -72,7 +72,7 @@ def test_files_belong_to_the_one_grant_that_has_rules_for_them():
     commands, files = use_of("GR-1111"), use_of("GR-2222", "- {list: /srv}")
     chosen = choose_for_files([commands, files], asked_as="web-1", public_url="")
     assert chosen is files
-    with pytest.raises(NoAccess, match="GR-1111 allows no files on web-1"):
+    with pytest.raises(NoAccess, match="GR-1111 allows no file transfers on web-1"):
         choose_for_files([commands], asked_as="web-1", public_url="")
     with pytest.raises(SeveralGrants):
         choose_for_files([files, use_of("GR-3333", "- {get: /srv/a}")], asked_as="web-1", public_url="")

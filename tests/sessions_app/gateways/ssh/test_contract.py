@@ -26,7 +26,8 @@ def test_who_is_connected_is_told_that_the_gateway_restarts(endpoint):
         endpoint.drain()
         revoke(grant)
         assert (
-            "This gateway restarts within 10 min. Then connect again: your grant continues." in lasting.said()
+            "This gateway restarts within 10 min. Your grant continues: connect again after that."
+            in lasting.said()
         )
     endpoint.comes_back()
 

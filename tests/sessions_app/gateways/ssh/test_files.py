@@ -209,13 +209,13 @@ def test_old_protocols_are_refused_with_the_line_that_does_the_same(place, grant
     done = place.ssh(old.format(path=f"{folder}/logs/access.log"))
     assert done.returncode == 255
     way = "put" if "-t " in old else "get"
-    assert f"use sftp instead: {way} {folder}/logs/access.log".encode() in done.stderr
+    assert f"use sftp instead, as in {way} {folder}/logs/access.log".encode() in done.stderr
 
 
 def test_files_are_neither_sent_nor_received_by_a_command(place, grant, folder):
     done = place.ssh(f"get {folder}/logs/access.log")
     assert done.returncode == 255
-    assert b"files are sent and received by sftp or scp" in done.stderr
+    assert b"use sftp or scp to transfer files" in done.stderr
 
 
 def raw(place, *requests: bytes, wait: bytes = b"") -> bytes:

@@ -61,7 +61,7 @@ def test_when_more_would_end_than_was_said_nothing_is_changed(world):
             make("new", plan, ["GR-1", "GR-2"])
 
     before = AuditEntry.objects.count()
-    with pytest.raises(MoreWouldEnd, match="GR-2 would end too"):
+    with pytest.raises(MoreWouldEnd, match="GR-2 would also end"):
         change(["GR-1"])
     assert (names(), AuditEntry.objects.count()) == (set(), before)
     change(["GR-1", "GR-2", "GR-3"])

@@ -67,7 +67,7 @@ def test_it_is_void_when_its_proposer_no_longer_administers_the_document(world):
     delegate(world)
     proposal = propose(world, "command-sets")
     change(world, policy(world, **administrators("bob")))
-    with pytest.raises(ProposalOver, match="Only its administrators"):
+    with pytest.raises(ProposalOver, match="Only administrators of the"):
         publish(world, proposal)
 
 

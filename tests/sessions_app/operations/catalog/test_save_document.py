@@ -77,7 +77,7 @@ def test_a_name_that_means_nothing_is_told_at_its_line(world):
 
 
 def test_a_page_of_one_thing_does_not_write_another(world):
-    with pytest.raises(CannotBeRead, match="must stay web-work"):
+    with pytest.raises(CannotBeRead, match="must remain web-work"):
         save(world, policy(world, name="other"), name="web-work")
 
 

@@ -88,7 +88,7 @@ def test_who_administers_one_of_two_policies_that_name_a_set_may_not(world):
 
 def test_a_page_of_one_set_does_not_write_another(world):
     source = world.catalog["command-sets/restart-web.yaml"]
-    with pytest.raises(InvalidInput, match="must stay other"):
+    with pytest.raises(InvalidInput, match="must remain other"):
         save_draft(source=source, actor=world.admin, now=world.now, name="other")
 
 

@@ -106,7 +106,7 @@ def test_it_is_handed_on_as_often_as_the_policy_says_and_the_chain_is_in_the_rec
     agent = hand_on(world, child, world.robot, actor=world.deployer)
     assert last("grant.scheduled", agent.ref).data["chain"] == [grant.ref, child.ref, agent.ref]
     assert last("grant.delegated", child.ref).data["chain"] == [grant.ref, child.ref]
-    with pytest.raises(NotWithin, match="delegated 2 times"):
+    with pytest.raises(NotWithin, match="delegation level 2"):
         hand_on(world, agent, world.charlie, actor=world.robot)
     with pytest.raises(NotWithin, match="already holds this grant"):
         hand_on(world, child, world.deployer, actor=world.deployer)

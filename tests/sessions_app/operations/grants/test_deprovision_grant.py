@@ -108,7 +108,7 @@ def test_a_target_that_is_down_leaves_it_revoking_visibly_and_the_others_are_und
     fake_targets.down = {"web-1"}
     failing = undo(grant, now=world.now)
     assert failing.state == GrantState.REVOKING
-    assert failing.last_error == "web-1: web-1 does not answer."
+    assert failing.last_error == "web-1: web-1 does not respond."
     assert after(world, seconds=0.5) <= failing.next_attempt_at <= after(world, seconds=1)
     assert (PLACE["web-2"], grant.mark) not in fake_targets.left
     assert Lease.objects.get(target__name="web-2").gone_at == world.now

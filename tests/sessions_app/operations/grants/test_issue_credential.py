@@ -58,7 +58,7 @@ def test_one_of_several_targets_has_to_be_named(world, grant):
 
 def test_a_target_that_does_not_answer_is_said_to(world, grant, making):
     making.down = {"web-1"}
-    with pytest.raises(TargetDidNotAnswer, match="web-1 does not answer"):
+    with pytest.raises(TargetDidNotAnswer, match="web-1 does not respond"):
         issue(world, grant)
 
 

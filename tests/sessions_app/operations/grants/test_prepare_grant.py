@@ -65,7 +65,7 @@ def test_a_target_that_is_down_is_tried_again_and_the_other_is_made_meanwhile(wo
     grant = world.grant()
     making.down = {"web-1"}
     waiting = prepare(grant, world.now)
-    assert (waiting.state, waiting.last_error) == (GrantState.PROVISIONING, "web-1: web-1 does not answer.")
+    assert (waiting.state, waiting.last_error) == (GrantState.PROVISIONING, "web-1: web-1 does not respond.")
     assert waiting.next_attempt_at > world.now
     making.down = set()
     assert prepare(grant, waiting.next_attempt_at).state == GrantState.ACTIVE
@@ -78,7 +78,7 @@ def test_a_target_that_stays_down_ends_the_grant_and_what_was_made_is_undone(wor
     for _ in range(TRIES):
         grant = prepare(grant, grant.next_attempt_at or world.now)
     assert (grant.state, grant.end_reason) == (GrantState.REVOKING, EndReason.PROVISION_FAILED)
-    assert "does not answer" in grant.end_note
+    assert "does not respond" in grant.end_note
     assert undo(grant, now=grant.next_attempt_at).state == GrantState.REVOKING
     making.down = set()
     assert undo(grant, now=fresh(grant).next_attempt_at).state == GrantState.ENDED
@@ -363,7 +363,7 @@ def test_an_extension_that_a_target_does_not_hear_of_keeps_the_grant_and_is_trie
     extend_grant(grant_id=grant.pk, requester=world.alice, seconds=600, now=world.now)
     failing = prepare(grant, world.now)
     assert failing.state == GrantState.ACTIVE
-    assert failing.last_error == "web-1: web-1 does not answer."
+    assert failing.last_error == "web-1: web-1 does not respond."
 
 
 def test_nothing_is_made_after_the_deadline(world, making):

@@ -41,5 +41,5 @@ def test_without_a_provider_there_is_nowhere_to_go(settings):
     with pytest.raises(NotFound):
         begin_provider_sign_in()
     settings.OIDC_ISSUER, settings.OIDC_NAME = "http://127.0.0.1:1", "Okta"
-    with pytest.raises(ProviderDoesNotAnswer, match="Okta did not answer"):
+    with pytest.raises(ProviderDoesNotAnswer, match="Okta did not respond"):
         begin_provider_sign_in()

@@ -41,6 +41,6 @@ def test_anothers_and_recovery_codes_by_themselves_are_not_there(world):
 def test_where_one_is_required_the_last_stays(world, settings):
     settings.SECOND_FACTOR = "required"
     give_app(world.alice, world.now)
-    with pytest.raises(LastFactor, match="Add another one first"):
+    with pytest.raises(LastFactor, match="Add another second factor first"):
         remove_factor(factor_id=app_of(world.alice).pk, actor=world.alice, now=world.now)
     assert factors_of(world.alice).codes_left == 10

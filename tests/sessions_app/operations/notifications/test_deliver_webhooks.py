@@ -55,7 +55,7 @@ def test_one_that_is_not_taken_goes_again_with_the_same_id_and_a_new_time(hooked
     assert (message.state, message.attempts, message.last_error) == (
         "pending",
         1,
-        "The receiver answered 500.",
+        "The receiver returned status 500.",
     )
     assert after(hooked, seconds=4) <= message.next_attempt_at <= after(hooked, seconds=6, milliseconds=1)
     assert send_all(after(hooked, seconds=3)) == 0
@@ -95,7 +95,7 @@ def test_an_endpoint_that_takes_nothing_for_three_days_is_paused_and_its_owners_
     paused = endpoint()
     assert paused.paused_at is not None
     assert paused.paused_at - world.now >= DEAD_AFTER * 0.8
-    assert "The receiver answered 503" in last("webhook.paused", "chat").data["reason"]
+    assert "The receiver returned status 503" in last("webhook.paused", "chat").data["reason"]
     (notice,) = Notice.objects.filter(event="webhook.paused")
     assert (notice.identity.username, notice.path) == ("dora", "/webhooks/chat/")
     count = len(hook.came)

@@ -73,7 +73,7 @@ def test_administrators_are_told_once_a_day_before_recordings_are_full(world, fo
         purge_recordings(folder=folder, now=world.now + dt.timedelta(hours=hours))
     told = Notice.objects.filter(event="recording.storage_low")
     assert [notice.identity for notice in told] == [world.admin, world.admin]
-    assert "raise STINT_RECORDINGS_MIB" in told[0].body
+    assert "increase STINT_RECORDINGS_MIB" in told[0].body
 
 
 def test_the_least_of_what_a_command_a_grant_and_all_of_them_may_have_is_left(

@@ -91,7 +91,7 @@ def test_a_public_host_leads_to_one_cluster_and_not_to_stint(world, settings):
     apply(world, pay(host), pay("{proxy: stint}", "other"))
     assert apply(world, pay(host)).changes == []
     for connection, says in (
-        (host, "is the public host of pay already"),
+        (host, "is already the public host of pay"),
         ("{proxy: stint, public_host: stint.example.com}", "address of Stint itself"),
         ("{proxy: stint, public_host: gateway.example.com}", "address of Stint itself"),
         ("{proxy: stint, public_host: tools.example.com}", "address of Stint itself"),

@@ -83,7 +83,7 @@ def test_any_number_of_unknown_marks_on_a_target_is_one_difference(world, making
     reconcile(world)
     assert events()[before:] == ["drift.detected", "drift.resolved"]
     told = last("drift.detected").data["detail"]
-    assert told.startswith(f"200 of no known grant: {installation_mark()}0000")
+    assert told.startswith(f"200 that belong to no known grant: {installation_mark()}0000")
     assert len(told) < 300
     assert making.left == {}
 
@@ -110,7 +110,7 @@ def test_a_target_that_does_not_answer_is_noted_and_the_other_is_looked_at(world
     making.down = {"web-1"}
     del making.left[WEB_2, grant.mark]
     reconcile(world)
-    assert Observation.objects.get(target__name="web-1").error == "web-1 does not answer."
+    assert Observation.objects.get(target__name="web-1").error == "web-1 does not respond."
     assert drift() == [("missing", "web-2", grant.ref)]
 
 

@@ -86,10 +86,10 @@ def test_requests_that_were_counted_together_count_as_many_and_denials_are_no_co
 
 def test_where_the_target_enforces_it_is_not_said_which_command_was_used():
     assert sentence(commands=[None, None], targets=[3, 0], approved=3600, used=60, refused=None) == (
-        "Activity was seen on 1 of 2 targets, for 1 of 60 minutes; refusals are not observed here."
+        "Activity was seen on 1 of 2 targets, for 1 of 60 minutes; refusals are not observed."
     )
     assert sentence(commands=[None], targets=[0, 0], approved=3600, used=60, refused=None) == (
-        "No activity was seen on 2 targets, for 1 of 60 minutes; refusals are not observed here."
+        "No activity was seen on 2 targets, for 1 of 60 minutes; refusals are not observed."
     )
     assert sentence(commands=[1], targets=[1], approved=60, used=1, refused=1) == (
         "1 of 1 command was used, on 1 of 1 target, for 1 of 60 seconds; 1 command was refused."
@@ -98,5 +98,5 @@ def test_where_the_target_enforces_it_is_not_said_which_command_was_used():
 
 def test_where_the_target_tells_nothing_nothing_is_said_of_use():
     assert sentence(commands=[None], targets=[None], approved=3600, used=720, refused=None) == (
-        "Access for 12 of 60 minutes. Stint does not observe what was run or refused here."
+        "Access for 12 of 60 minutes. Stint does not observe commands or refusals on this kind of cluster."
     )

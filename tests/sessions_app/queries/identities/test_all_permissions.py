@@ -122,7 +122,7 @@ def test_each_way_to_run_a_command_says_what_it_needs(world):
     assert found == {
         ("break_glass", "on-call", "no approval, up to 1 h, reviewed within 1 d"),
         ("incident", "on-call", "no approval while an incident is open, up to 2 h"),
-        ("delegation", "", "a holder delegates it"),
+        ("delegation", "", "a holder's delegation"),
     }
 
 

@@ -151,8 +151,8 @@ def test_a_review_is_asked_of_each_person_once_and_of_no_account_of_the_holder(t
 
 
 WARNING = (
-    "policies/web-work: no request could be approved: it needs 2 approvals from approvers, but only 1 person"
-    " is available; bob and bob2 are one person"
+    "policies/web-work: no request could be approved: each needs 2 approvals from approvers, but only 1"
+    " person is available; bob and bob2 are one person"
 )
 
 

@@ -111,7 +111,7 @@ def test_what_was_seen_on_targets_is_shown_with_what_is_not_as_it_should_be(worl
     making.down = {"web-2"}
     reconcile_all(now=lambda: world.now)
     page = read(browser("bob"), "/clusters/web/")
-    says(page, "web-2 does not answer.", f"web-1: Access that a grant needs is missing ({grant.ref})")
+    says(page, "web-2 does not respond.", f"web-1: Access that a grant needs is missing ({grant.ref})")
     assert grant.mark not in page
 
 

@@ -30,7 +30,7 @@ def test_the_editor_of_a_command_set_proposes_what_may_allow_more(world, browser
     page = dora.post(
         "/command-sets/restart-web/publish/", {"version": draft.pk}, follow=True
     ).content.decode()
-    says(page, "so another administrator must publish it. They were notified.", "httpd")
+    says(page, "so another administrator must publish it. Administrators were notified.", "httpd")
 
 
 @pytest.mark.parametrize("kind", WIDER)

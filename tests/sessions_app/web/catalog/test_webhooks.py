@@ -48,11 +48,11 @@ def test_owners_see_what_became_of_each_message_and_send_it_again(browser, hooke
     request = hooked.request()
     gather_webhooks(now=hooked.now)
     WebhookMessage.objects.update(
-        state="failed", last_error="The receiver answered 503.", attempts=10, next_attempt_at=None
+        state="failed", last_error="The receiver returned status 503.", attempts=10, next_attempt_at=None
     )
     bob = browser("bob")
     text = read(bob, "/webhooks/chat/")
-    says(text, request.ref, "The receiver answered 503.", "Failed", "web-work")
+    says(text, request.ref, "The receiver returned status 503.", "Failed", "web-work")
     answer = bob.post(
         "/webhooks/chat/replay/", {"message": str(WebhookMessage.objects.get().pk)}, follow=True
     )
@@ -80,7 +80,7 @@ def test_it_is_paused_resumed_tried_and_by_two_presses_removed(browser, hooked):
     bob.post("/webhooks/chat/try/")
     assert WebhookMessage.objects.filter(event="webhook.test").exists()
     assert bob.post("/webhooks/chat/remove/").status_code == 403
-    assert "including pending ones" in admin.post("/webhooks/chat/remove/").content.decode()
+    assert "not even pending ones" in admin.post("/webhooks/chat/remove/").content.decode()
     assert admin.get("/webhooks/chat/").status_code == 200
     assert admin.post("/webhooks/chat/remove/", {"confirm": "1"}).status_code == 302
     assert admin.get("/webhooks/chat/").status_code == 404

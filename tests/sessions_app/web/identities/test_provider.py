@@ -381,7 +381,7 @@ def test_a_provider_that_hangs_is_given_up_on_and_then_left_alone_for_a_while(cl
     monkeypatch.setattr("sessions_app.issuers.fetch.TOTAL_SECONDS", 0.3)
     provider.awake.clear()
     answer = begin(client)
-    assert (answer.status_code, "Okta did not answer" in text(answer)) == (503, True)
+    assert (answer.status_code, "Okta did not respond" in text(answer)) == (503, True)
     asked = list(provider.asked)
     assert begin(client).status_code == 503
     assert provider.asked == asked

@@ -85,7 +85,7 @@ def test_what_somebody_may_no_longer_decide_is_not_at_their_bell(world, as_bob):
     world.bob.groups.clear()
     bob = Identity.objects.get(pk=world.bob.pk)
     assert bell(as_bob) == sum(standing_of(bob, world.now).waiting) == 0
-    assert list(settled(bob, world.now).values()) == ["No longer yours to decide"]
+    assert list(settled(bob, world.now).values()) == ["You can no longer decide this"]
 
 
 def test_a_verdict_of_ones_own_settles_it_while_others_are_still_asked(world):

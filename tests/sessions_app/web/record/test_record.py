@@ -196,7 +196,7 @@ def test_an_administrator_has_the_record_verified_and_nobody_else(world, as_bob,
     verify_record()
     world.request()
     said = admin.post("/record/verify/", follow=True).content.decode()
-    says(said, "intact and chained to what was verified before", "There was no checkpoint to compare with")
+    says(said, "intact and chained to the entries verified before", "There was no checkpoint to compare with")
     checkpoint()
     size = newest_checkpoint().size
     said = admin.post("/record/verify/", follow=True).content.decode()

@@ -20,7 +20,7 @@ def test_one_is_opened_with_a_title_a_severity_and_clusters(world, as_bob):
     assert answer.redirect_chain == [(f"/incidents/{incident.ref}/", 302)]
     assert (incident.title, incident.severity, incident.opened_by) == ("Checkout is slow", "P2", world.bob)
     page = answer.content.decode()
-    says(page, f"{incident.ref}: Checkout is slow", "No one you can see has had access for it")
+    says(page, f"{incident.ref}: Checkout is slow", "No one you can see has had access for this workflow")
 
 
 def test_one_button_starts_the_set_with_nothing_left_to_choose(world, as_alice, incident):

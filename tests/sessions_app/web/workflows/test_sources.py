@@ -92,7 +92,7 @@ def test_pages_say_only_what_is_known_of_who_opened_the_work_and_changed_it(worl
         read_workflow(ref="pager:Q1", now=world.now)
         page = read(as_alice, "/workflows/pager:Q1/")
         assert "Who opened pager:Q1 is unknown, so give a reason." in page
-        assert page.count("unknown (pager doesn't report it)") == 2
+        assert page.count("unknown (pager doesn't report this)") == 2
         page = as_alice.post("/requests/preview/", asked).content.decode()
         says(page, "Needs 1 approval", "Who opened pager:Q1 is unknown, so people must approve.")
         request = world.request(workflow="pager:Q1")

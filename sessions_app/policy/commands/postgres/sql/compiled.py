@@ -59,7 +59,7 @@ def constant_fault(wanted: Value, value: Value) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a SELECT may read."""
+    """The tables, columns and rows that a SELECT may read."""
 
     tables: frozenset[Table]
     columns: frozenset[Column]
@@ -71,7 +71,7 @@ class Limits:
 class CompiledStatement(answers.CompiledCommand):
     """One command of a compiled set: a statement with places, or the limits of a SELECT.
 
-    ``text`` is the command as pages show it. ``privileges`` is what its role needs.
+    ``text`` is the command as pages show it. ``privileges`` are the privileges that the role needs for it.
     """
 
     rule: StatementRule
@@ -84,7 +84,7 @@ class CompiledStatement(answers.CompiledCommand):
 
     @property
     def shape(self) -> Shape | None:
-        """The shape of its statement; None for the limits of a SELECT."""
+        """The shape of the statement; None for the limits of a SELECT."""
         return self.statement.shape if self.statement else None
 
     @property

@@ -100,7 +100,7 @@ def _needed(statement: Statement, places: tuple[Place | Value, ...], *, shows: b
 
 
 def needed_privileges(statement: Statement, places: tuple[Place | Value, ...]) -> tuple[Privilege, ...]:
-    """Return what a role needs to run a statement, and nothing more.
+    """Return the privileges that a role needs to run a statement, and no others.
 
     Raises SQLRefused for a SELECT that reads a table without naming any of its columns.
     """

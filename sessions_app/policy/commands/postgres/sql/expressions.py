@@ -1,4 +1,4 @@
-"""Reads expressions of a statement and writes them in canonical form. Refuses everything unknown."""
+"""Read expressions of a statement and write them in canonical form. Everything unknown is refused."""
 
 from __future__ import annotations
 
@@ -95,8 +95,8 @@ class Expressions:
 
     ``tables`` are the tables by their names in the statement. ``out`` collects the canonical SQL, ``columns``
     the columns that are read, ``functions`` the functions of pg_catalog that are called, and ``labels`` the
-    names of the results. ``own_types``: a cast names a type outside pg_catalog. ``schema`` applies to names
-    without a schema.
+    names of the results. ``own_types`` means that a cast names a type outside pg_catalog. ``schema`` applies
+    to names without a schema.
     """
 
     def __init__(self, schema: str) -> None:
@@ -170,7 +170,7 @@ class Expressions:
             raise SQLRefused(f"the column {clip(name)} can't be resolved: {reason}")
         known = self.tables.get(path[-1])
         if known is None or (len(path) == 2 and known != tuple(path)) or len(path) > 2:
-            raise SQLRefused(f"{clip(dotted((*path, name)))} names no table of the statement")
+            raise SQLRefused(f"{clip(dotted((*path, name)))} is not a table of the statement")
         return known
 
     def column_text(self, names: Sequence[str]) -> str:

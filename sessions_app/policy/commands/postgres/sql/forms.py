@@ -53,7 +53,7 @@ def is_star(node: Node) -> bool:
 
 
 def routine_of(node: Any, schema: str) -> Any:
-    """Return the call of a SELECT that only calls one routine outside pg_catalog; None for any other.
+    """Return the call of a SELECT that only calls one routine outside pg_catalog; None for any other SELECT.
 
     A name without a schema is a routine of ``schema``, unless it is one of the safe functions.
     """

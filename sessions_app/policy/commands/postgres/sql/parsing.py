@@ -1,4 +1,4 @@
-"""Parses SQL with PostgreSQL's own grammar, within limits that keep it from exhausting the process."""
+"""Parse SQL with PostgreSQL's own grammar, within limits that protect the process from exhaustion."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MAX_MESSAGE = 160
 MAX_NESTING = 400
 # The scanner's time grows with the square of the length of a run of these characters.
 _LONG_RUN = re.compile(r"[-~!@#^&|`?+*/%<>=]{256}")
-# Tokens that can't nest anything, however often they occur.
+# Tokens that never cause nesting, regardless of how often they occur.
 _FLAT = frozenset(
     (
         Token.ASCII_44,

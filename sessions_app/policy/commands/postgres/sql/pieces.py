@@ -27,7 +27,7 @@ class Value(NamedTuple):
 
 
 Piece = str | Value
-# The pieces with None for each value: statements with the same shape differ in their values alone.
+# The pieces with None for each value: statements with the same shape differ only in their values.
 Shape = tuple[str | None, ...]
 
 
@@ -77,7 +77,9 @@ def literal(value: Value) -> str:
 
 
 def quoted_text(text: str) -> str:
-    """Return a text as a constant that means the same whatever `standard_conforming_strings` is."""
+    """Return a text as a constant that has the same meaning for both values of
+    `standard_conforming_strings`.
+    """
     escaped = text.replace("'", "''")
     return "E'" + escaped.replace("\\", "\\\\") + "'" if "\\" in text else f"'{escaped}'"
 

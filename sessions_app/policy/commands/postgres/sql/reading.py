@@ -213,7 +213,7 @@ class _Reader(Sources):
         self.out.append(_DIRECTIONS[sort.sortby_dir] + _NULLS[sort.sortby_nulls])
 
     def _place_or_expression(self, node: Node) -> None:
-        """Read what rows are sorted or grouped by: the number of a result, or an expression."""
+        """Read the sort or group key of rows: the number of a result, or an expression."""
         value = self.value(node)
         if value is None:
             self.operand(node)

@@ -52,12 +52,12 @@ class StatementRule(BudgetedRule):
 
     @property
     def finish_seconds(self) -> int | None:
-        """How many seconds a run may continue after the grant's end; None if it is cut off."""
+        """How many seconds a run may continue after the grant's end; None if the run is cut off."""
         return self.end.finish if isinstance(self.end, Finish) else None
 
     @property
     def rows(self) -> int | None:
-        """How many rows a run may change at most; None without a limit."""
+        """The maximum number of rows that a run may change; None if there is no limit."""
         return None
 
     @property
@@ -66,14 +66,14 @@ class StatementRule(BudgetedRule):
         return False
 
     def template(self, schema: str) -> Template | None:
-        """Return its statement; None if it has limits instead. Raises SQLRefused."""
+        """Return the statement of the rule; None if the rule has limits instead. Raises SQLRefused."""
         del schema
         return None
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The parameters that it uses, each once. Raises SQLRefused."""
-        # Any schema will do: the document checks that each name has one.
+        """The parameters that the rule uses, without duplicates. Raises SQLRefused."""
+        # Any schema works here, because the document checks that each name has a schema.
         template = self.template("public")
         return template.names if template else ()
 
@@ -138,7 +138,7 @@ class CallRule(StatementRule):
 
 
 class SelectLimits(BaseModel):
-    """What the holder may read: any SELECT of the listed columns."""
+    """The limits on what the holder may read: any SELECT of the listed columns."""
 
     model_config = FROZEN
     tables: tuple[_Name, ...] = Field(

@@ -10,7 +10,8 @@ from sessions_app.policy.commands.postgres.sql.reading import Statement
 
 
 def select_fault(limits: Limits, statement: Statement) -> str | None:
-    """Return, as a clause, why a SELECT is not within the limits; None if it is, whatever its parameters are.
+    """Return, as a clause, why a SELECT is not within the limits; None if it is within the limits for any
+    values of its parameters.
 
     `limit_fault` checks the value of its LIMIT.
     """
@@ -21,7 +22,7 @@ def _form_fault(statement: Statement) -> str | None:
     if statement.verb != "SELECT":
         return "only SELECT is allowed"
     if not statement.tables:
-        return "it reads no table"
+        return "the statement reads no table"
     if statement.starred:
         return "write the columns instead of *"
     return "a cast names a type that is not PostgreSQL's own" if statement.own_types else None
@@ -44,7 +45,7 @@ def _rows_fault(limits: Limits, statement: Statement) -> str | None:
     if limits.where_required and not statement.narrowed:
         return "it needs a WHERE that compares a column with a value"
     if limits.limit is not None and statement.limit is None and not statement.one_row:
-        return f"it needs LIMIT {limits.limit} or less"
+        return f"the statement needs LIMIT {limits.limit} or less"
     return None
 
 

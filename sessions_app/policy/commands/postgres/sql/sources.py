@@ -1,4 +1,4 @@
-"""Reads the tables of a statement, and how they are joined."""
+"""Read the tables of a statement, and how they are joined."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Sources(Expressions):
             only(node.alias, ("aliasname",))
         ref: str = node.alias.aliasname or node.relname
         if ref in self.tables:
-            raise SQLRefused(f"the name {clip(ref)} is used for two tables: give each an alias of its own")
+            raise SQLRefused(f"the name {clip(ref)} is used for two tables: give each table its own alias")
         if len(self.tables) >= MAX_TABLES:
             raise SQLRefused(f"a statement reads at most {MAX_TABLES} tables")
         self.tables[ref] = table

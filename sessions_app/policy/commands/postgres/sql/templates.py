@@ -32,7 +32,7 @@ class Template:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The parameters that it uses, each once."""
+        """The parameters that the template uses, without duplicates."""
         return tuple(dict.fromkeys(self.places))
 
 
@@ -58,7 +58,7 @@ def read_template(text: str, schema: str) -> Template:
         near = _NEAR_PLACE.search(error.reason)
         if near is None or int(near[1]) > len(places):
             raise
-        raise SQLRefused(f"{{{places[int(near[1]) - 1]}}} must take the place of a value", "syntax") from None
+        raise SQLRefused(f"{{{places[int(near[1]) - 1]}}} must replace a value", "syntax") from None
     statement = read_one(statements, schema)
     _check_places(sql.decode(), starts)
     return Template(statement, tuple(places))
@@ -69,7 +69,7 @@ def _check_places(sql: str, starts: set[int]) -> None:
     if found - starts:
         raise SQLRefused("write {name} instead of $1", "syntax")
     if starts - found:
-        raise SQLRefused("a parameter can't be inside quotes or a name: it takes the place of a whole value")
+        raise SQLRefused("a parameter can't be inside quotes or a name: it must replace a whole value")
 
 
 def read_call(text: str, schema: str) -> Template:

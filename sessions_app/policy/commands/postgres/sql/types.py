@@ -46,7 +46,7 @@ _FLOAT = re.compile(r"(?=.{1,16}$)-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?")
 _DAY = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 _TIME = r"[0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,6})?)?"
 _ZONE = r"(?:Z|[+-][0-9]{2}(?::?[0-9]{2})?)"
-# What a value must look like so that a cast to the type does not change it; None: anything.
+# The form that a value must have so that a cast to the type does not change it; None for any form.
 _UNCHANGED: Mapping[str, re.Pattern[str] | None] = {
     "smallint": _INTEGER,
     "integer": _INTEGER,

@@ -70,7 +70,7 @@ def test_nothing_else_is(command, asked):
         (
             {"run": "delete pod web-1 -n shop", "hold": True},
             ("delete", "pods", "web-1"),
-            "approval by a second person",
+            "need for a second person's approval",
         ),
     ],
 )

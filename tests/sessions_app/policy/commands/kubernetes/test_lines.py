@@ -153,7 +153,7 @@ def test_a_line_comes_to_the_rights_that_kubectl_needs(line, comes_to):
         ("get pods {a}{b} -n web", "text between"),
         ("get pods -n Web", "can't be a namespace"),
         ("get pods A_b! -n web", "can't be an object name"),
-        ("get pods -n web -o json", "remove it"),
+        ("get pods -n web -o json", "remove -o"),
         ("get pods -n web --replicas=3", "not part of `get`"),
         ("exec a -n web -- id", "add -c"),
         ("exec a -c b -n web", "needs the program"),
@@ -277,7 +277,7 @@ def test_a_grant_shows_each_command_as_a_line_and_as_rules():
     ]
     assert views[2].detail == ("can get and list deployments of apps in namespace web",)
     assert [free.name for free in views[3].free] == ["n"]
-    assert views[3].detail[-1] == "watch pods stays open until it is closed"
+    assert views[3].detail[-1] == "watch pods stays open until either side closes it"
 
 
 @pytest.mark.parametrize(

@@ -115,17 +115,17 @@ def test_a_scale_may_be_sent_as_any_patch_that_sets_only_its_number(body, media_
         ({"spec": {"replicas": 3.0}}, MERGE, "a whole number"),
         ({"spec": {"replicas": True}}, MERGE, "a whole number"),
         ({"spec": {"replicas": None}}, MERGE, "a whole number"),
-        ({"spec": {}}, MERGE, "it sets spec, which the line does not"),
+        ({"spec": {}}, MERGE, "it sets spec, which the command does not allow"),
         ({}, MERGE, "spec.replicas is missing"),
         (None, MERGE, "the body must be an object"),
         ([], MERGE, "the body must be an object"),
         (
             {"spec": {"replicas": 3, "selector": {"a": "b"}}},
             MERGE,
-            "it sets spec.selector.a, which the line does not",
+            "it sets spec.selector.a, which the command does not allow",
         ),
         ({"spec": {"replicas": 3}, "metadata": {"labels": {"a": "b"}}}, MERGE, "it sets metadata.labels.a"),
-        ({"spec": {"replicas": 3, "$patch": "replace"}}, STRATEGIC, "spec.$patch is a directive"),
+        ({"spec": {"replicas": 3, "$patch": "replace"}}, STRATEGIC, "spec.$patch is a patch directive"),
         ({"spec": {"replicas": 3}}, "application/json", "media type"),
         ({"spec": {"replicas": 3}}, "application/vnd.kubernetes.protobuf", "media type"),
         ({"spec": {"replicas": 3}}, SERVER_SIDE, "--server-side"),
@@ -141,7 +141,7 @@ def test_a_scale_may_be_sent_as_any_patch_that_sets_only_its_number(body, media_
         (
             [{"op": "replace", "path": "/spec", "value": {"replicas": 3}}],
             JSON_PATCH,
-            "it sets spec, which the line does not",
+            "it sets spec, which the command does not allow",
         ),
         (
             [
@@ -214,7 +214,7 @@ def test_an_image_that_is_bound_to_a_release_is_the_only_one_that_can_be_set():
         (images("a:1", name="side"), STRATEGIC, "it sets spec.template.spec.containers[side].image"),
         (images("a:1", command=["sh"]), STRATEGIC, "it sets spec.template.spec.containers[app].command"),
         (images("a:1", env=[{"name": "A", "value": "b"}]), STRATEGIC, "containers[app].env[A].value"),
-        (images("a:1", **{"$patch": "delete"}), STRATEGIC, "containers[app].$patch is a directive"),
+        (images("a:1", **{"$patch": "delete"}), STRATEGIC, "containers[app].$patch is a patch directive"),
         (
             {"spec": {"template": {"spec": {"containers": [{"name": "app", "image": "a:1"}]}}}},
             MERGE,
@@ -241,12 +241,12 @@ def test_an_image_that_is_bound_to_a_release_is_the_only_one_that_can_be_set():
         (
             {"spec": {"template": {"spec": {"$setElementOrder/tolerations": [{"name": "a"}]}}}},
             STRATEGIC,
-            "is a directive",
+            "is a patch directive",
         ),
         (
             {"spec": {"template": {"spec": {"$setElementOrder/containers": [{"name": "a", "image": "x"}]}}}},
             STRATEGIC,
-            "is a directive",
+            "is a patch directive",
         ),
         (
             [
@@ -286,7 +286,9 @@ def test_an_image_is_only_set_where_the_container_is_and_the_write_is_bound_to_t
     for target in (other, {}, {**THERE, "spec": {}}):
         added = ask(allow(SET_IMAGE), "PATCH", DEPLOYMENT, images("a:1"), STRATEGIC, target=target)
         assert isinstance(added, Refused)
-        assert "web has no spec.template.spec.containers[app], and the line must not add one" in added.reason
+        assert (
+            "web has no spec.template.spec.containers[app], and the command must not add one"
+        ) in added.reason
 
 
 def test_an_image_is_set_in_a_container_that_runs_before_the_others_too():
@@ -320,7 +322,7 @@ def test_a_patch_puts_no_containers_in_another_order(order, good):
     body["spec"]["template"]["spec"]["$setElementOrder/containers"] = [{"name": one} for one in order.split()]
     verdict = ask(allow(SET_IMAGE), "PATCH", DEPLOYMENT, body, STRATEGIC)
     assert isinstance(verdict, Allowed) is good, verdict
-    assert good or "puts spec.template.spec.containers in another order" in verdict.reason
+    assert good or "changes the order of spec.template.spec.containers" in verdict.reason
 
 
 @pytest.mark.parametrize(
@@ -507,12 +509,12 @@ def test_exec_runs_one_program_word_by_word_in_one_container():
         (
             ("tail", "-n", "5", "/var/log/a.log"),
             {"container": "app", "stdin": "true"},
-            "-i is not part of the line",
+            "the command does not allow -i",
         ),
         (
             ("tail", "-n", "5", "/var/log/a.log"),
             {"container": "app", "tty": "true"},
-            "-t is not part of the line",
+            "the command does not allow -t",
         ),
     ],
 )
@@ -623,7 +625,7 @@ def test_apply_sets_only_listed_fields():
         ({"spec": {"replicas": 9}}, "spec.replicas needs a number"),
         ({"spec": {"replicas": None}}, "must be a number"),
         (images("b:1"), "is not one of a:1, a:2"),
-        ({"spec": {"paused": True}}, "it sets spec.paused, which the line does not"),
+        ({"spec": {"paused": True}}, "it sets spec.paused, which the command does not allow"),
         ({"metadata": {"name": "api"}, "spec": {"replicas": 2}}, "metadata.name must be `web`"),
         ({"kind": "Job", "spec": {"replicas": 2}}, "kind must be `Deployment`"),
         ({"metadata": {"name": "web"}}, "it sets none of"),
@@ -638,7 +640,7 @@ def test_apply_sets_only_listed_fields():
                 },
                 "spec": {"replicas": 2},
             },
-            "must be the object that is applied, but its metadata.name differs",
+            "must be the applied object, but its metadata.name differs",
         ),
     ],
 )
@@ -707,8 +709,7 @@ def test_a_note_that_says_something_else_is_refused_by_name(note, where):
     verdict = ask(allow(APPLY), "PATCH", DEPLOYMENT, noted({"spec": {"replicas": 2}}, note=note), STRATEGIC)
     assert isinstance(verdict, Refused)
     assert (
-        f"metadata.annotations[{LAST}] must be the object that is applied, but its {where} differs"
-        in verdict.reason
+        f"metadata.annotations[{LAST}] must be the applied object, but its {where} differs" in verdict.reason
     )
 
 
@@ -733,7 +734,7 @@ def test_the_note_of_an_object_that_is_created_is_that_object_itself():
         {**named, "more": 1},
         {"kind": "ConfigMap"},
     ):
-        assert f"metadata.annotations[{LAST}] must be the object that is applied" in created(note).reason
+        assert f"metadata.annotations[{LAST}] must be the applied object" in created(note).reason
 
 
 def replaced(change, *, rule=APPLY, target=THERE):
@@ -785,7 +786,7 @@ def pod(body):
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (lambda body: None, "it sets none of the line's fields"),
+        (lambda body: None, "it sets none of the fields in the command"),
         (lambda body: body["spec"].update(replicas=9), "spec.replicas needs a number"),
         (lambda body: body["spec"].pop("replicas"), "spec.replicas must be a number"),
         (lambda body: body["spec"].update(paused=True), "it sets spec.paused"),
@@ -804,7 +805,7 @@ def pod(body):
         (lambda body: body.update(kind="Job"), "kind must be"),
         (
             lambda body: body["metadata"].update(annotations={LAST: "{}"}),
-            "must be the object that is applied",
+            "must be the applied object",
         ),
         (
             lambda body: body["metadata"].update(managedFields=[]),
@@ -837,7 +838,7 @@ def test_an_apply_adds_no_container_either():
     manager = {**new, "apply": {**new["apply"], "server_side": "bot"}}
     assert sent("app").version == "7"
     for one in (sent("new", rule=new), sent("new", SERVER_SIDE, manager, "?fieldManager=bot")):
-        assert "web has no spec.template.spec.containers[new], and the line must not add one" in one.reason
+        assert "web has no spec.template.spec.containers[new], and the command must not add one" in one.reason
 
 
 @pytest.mark.parametrize(
@@ -1217,7 +1218,7 @@ def test_only_what_a_second_person_sees_in_full_can_be_held(command, fits):
     if fits:
         assert document(held)
         return
-    with pytest.raises(DocumentError, match="a second person can't see what a verb alone"):
+    with pytest.raises(DocumentError, match="a second person can't see what an API verb"):
         document(held)
 
 

@@ -116,7 +116,7 @@ def test_nothing_is_sent_inside_of_a_container_before_the_object_was_read():
     assert "it did not answer" in unread.reason
     other = {"spec": {"template": {"spec": {"containers": [{"name": "api"}]}}}}
     added = decide_request(allow(line), sending.request("v1"), sending.sent_to(other, (), ""))
-    assert "web has no spec.template.spec.containers[app], and the line must not add one" in added.reason
+    assert "web has no spec.template.spec.containers[app], and the command must not add one" in added.reason
 
 
 TARGET = {"metadata": {"name": "web", "uid": "u1", "resourceVersion": "77"}, "spec": {"paused": False}}

@@ -135,7 +135,7 @@ def test_approvers_read_what_must_come_from_a_result_and_what_untrusted_results_
     assert "any other text like [a-z]+@b is held" in views[3].detail[0]
     assert views[3].detail[-1] == "held after a result of get.ticket"
     assert views[4].detail[-1] == "refused after a result of get.ticket"
-    assert "its results can contain text from outsiders" in views[0].detail
+    assert "results can contain text from outsiders" in views[0].detail
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ def sql(text: str, **more):
         (sql("UPDATE app.orders SET status = '{id}' WHERE id = 7"), "a parameter can't be inside quotes"),
         (sql("UPDATE app.orders SET status = 'x' WHERE id = $1"), "write {name} instead of $1"),
         (sql("SELECT {id}x FROM app.orders"), "write a space after {id}"),
-        (sql("SELECT id FROM app.{id}"), "{id} must take the place of a value"),
+        (sql("SELECT id FROM app.{id}"), "{id} must replace a value"),
         (sql("SELECT 1; SELECT 2"), "exactly one statement"),
         (sql("SELECT id FROM app.orders WHERE id = {id} FOR UPDATE"), "locking rows"),
         (sql("WITH x AS (SELECT 1) SELECT id FROM app.orders"), "WITH is not allowed"),

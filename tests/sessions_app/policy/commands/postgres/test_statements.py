@@ -113,7 +113,7 @@ def test_a_command_says_what_it_does_and_what_is_free():
         (PAID.replace("'paid'", "lower('PAID')"), "no command allows this UPDATE of app.orders"),
         (PAID.replace(" WHERE id = 7", ""), "no command allows this UPDATE of app.orders"),
         (PAID.replace("id = 7", "id = 7 OR true"), "no command allows this UPDATE"),
-        ("SELECT id FROM app.orders WHERE id = 7", "it needs LIMIT 100 or less"),
+        ("SELECT id FROM app.orders WHERE id = 7", "the statement needs LIMIT 100 or less"),
         ("SELECT id FROM app.orders WHERE id = 7 LIMIT 101", "LIMIT must be at most 100"),
         ("SELECT id FROM app.orders WHERE id = id LIMIT 1", "it needs a WHERE"),
         ("SELECT id FROM app.orders WHERE id = 1 OR true LIMIT 1", "it needs a WHERE"),
