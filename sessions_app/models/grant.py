@@ -59,7 +59,6 @@ SELECT child.id FROM sessions_app_grant child
 
 def handed_on_by(identity: Identity) -> RawSQL:
     """Return the ids of grants delegated, at most twice, from grants of the identity or its machines."""
-    # The SQL text is constant; the identity is a parameter.
     return RawSQL(_HANDED_ON, (identity.pk, identity.pk), output_field=models.BigAutoField())  # noqa: S611
 
 

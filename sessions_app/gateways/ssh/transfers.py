@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 
 import structlog
 
@@ -31,6 +30,7 @@ from sessions_app.connectors.ssh.wrapper import force_command
 from sessions_app.gateways.core.recording import Recorder
 from sessions_app.gateways.core.registry import OpenSession
 from sessions_app.gateways.ssh.commands import CommandExecution
+from sessions_app.gateways.ssh.digest import Digest
 from sessions_app.gateways.ssh.parts import ExecutionResult, Parts
 from sessions_app.gateways.ssh.relay import Feed, TargetSession
 from sessions_app.operations.sessions.proofs.holder import Use
@@ -61,27 +61,6 @@ class NotTransferred(Exception):
     def __init__(self, word: str, why: str) -> None:
         super().__init__(why)
         self.word, self.why = word, why
-
-
-class _Digest:
-    """The SHA-256 of large pieces, computed in another thread."""
-
-    # One thread keeps the pieces in order.
-    _thread = ThreadPoolExecutor(1, thread_name_prefix="sha256")
-
-    def __init__(self) -> None:
-        self._sha256 = hashlib.sha256()
-        self._last: Future[None] | None = None
-
-    def update(self, data: bytes) -> None:
-        """Add a piece."""
-        self._last = self._thread.submit(self._sha256.update, data)
-
-    def hexdigest(self) -> str:
-        """Return the digest of all pieces, after a moment if some are still to be added."""
-        if self._last is not None:
-            self._last.result()
-        return self._sha256.hexdigest()
 
 
 class Stream:
@@ -209,7 +188,7 @@ class FileTransfer(CommandExecution):
         super().__init__(parts, session, line, decision, self.stream)
         self._helper: Helper | None = None
         self._transfer: Transfer | None = decision.transfer if isinstance(decision, Allowed) else None
-        self._sent, self._sent_sha256 = 0, _Digest()
+        self._sent, self._sent_sha256 = 0, Digest()
         # The word and clause of a failure that the gateway itself has found.
         self._fault: tuple[str, str] | None = None
         # The transfer's run in the record, from the decision to the report.

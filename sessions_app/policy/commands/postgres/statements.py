@@ -288,7 +288,6 @@ def _runs(
 ) -> Runs:
     rule = command.rule
     line = read.before + render(read.statement.shape, list(_recorded(command, read, values)))
-    notes = (AT_COMMIT,) if command.at_commit else ()
     allowed = Allowed(
         command.index,
         rule.effect,
@@ -296,7 +295,7 @@ def _runs(
         rule.finish_seconds,
         matched,
         (line,),
-        notes=notes,
+        notes=(AT_COMMIT,) if command.at_commit else (),
         at_commit=command.at_commit,
         amounts=amounts,
     )
@@ -314,20 +313,17 @@ def _without_secrets(runs: Runs, command: CompiledStatement, values: tuple[Value
 
 
 def _shown(command: CompiledStatement, read: _Read, values: tuple[Value, ...]) -> Shown | None:
-    if not command.at_commit:
-        return None
-    texts = list(_exact(command, read, values))
-    return shown_of(command, read.statement, texts)
+    exact = _exact(command, read, values)
+    return shown_of(command, read.statement, list(exact)) if command.at_commit else None
 
 
 def _exact(command: CompiledStatement, read: _Read, values: tuple[Value, ...]) -> Iterator[str]:
     """Yield each value as a constant that means the same as the value that is sent."""
     for place, value in zip(command.places, values, strict=True):
-        if value.kind != "bound":
-            yield literal(place if isinstance(place, Value) else _with_cast(value, place))
-        else:
-            shown = _with_cast(value, place)
-            yield literal(shown._replace(kind="text", cast=shown.cast or _declared(value, read)))
+        shown = place if isinstance(place, Value) and value.kind != "bound" else _with_cast(value, place)
+        if value.kind == "bound":
+            shown = shown._replace(kind="text", cast=shown.cast or _declared(value, read))
+        yield literal(shown)
 
 
 def _sent(command: CompiledStatement, read: _Read, values: tuple[Value, ...]) -> str:
