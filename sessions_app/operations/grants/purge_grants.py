@@ -16,7 +16,7 @@ from sessions_app.policy.references import request_ref
 PURGER = Actor.system("retention")
 # The maximum number of rows per transaction, and of transactions per run. At one run every ten minutes, these
 # are 33 grants a second.
-BATCH, ROUNDS = 500, 40
+BATCH, ROUNDS = 100, 200
 
 
 def purge_grants(*, now: dt.datetime) -> int:
