@@ -16,8 +16,6 @@ Effect = Literal[
     "begin", "commit", "rollback", "savepoint", "release", "rollback to", "setting", "cursor", "empty"
 ]
 
-# Bytes. The server would cut a longer name, so that two names could mean one savepoint.
-LONGEST_NAME = 63
 # Settings that a client may change: none affects a decision; some affect how values are printed.
 SETTINGS = frozenset(
     (
@@ -114,8 +112,6 @@ def _text(node: Node) -> str:
 def _transaction(node: Any) -> Effect:
     if node.kind not in _TRANSACTIONS:
         raise SQLRefused("prepared transactions are not allowed: they outlive the session")
-    if len(node.savepoint_name.encode()) > LONGEST_NAME:
-        raise SQLRefused(f"the name of a savepoint has at most {LONGEST_NAME} bytes")
     if node.chain:
         raise SQLRefused("AND CHAIN is not allowed: use BEGIN")
     return _TRANSACTIONS[node.kind]
