@@ -17,7 +17,7 @@
     return { dashes, column, rest };
   };
 
-  // Follows the brackets of a value. Returns the open brackets: for a mapping, with its current key and earlier keys.
+  // Follows the brackets of a value. Returns the open ones, mappings with their keys.
   const brackets = (text, open = []) => {
     let word = '', quote = '';
     for (const [at, char] of [...text].entries()) {
@@ -192,7 +192,7 @@
     say(`${options.length} ${options.length === 1 ? 'suggestion' : 'suggestions'}`);
   };
 
-  // Returns the text to insert after a key, and the position of the cursor in it.
+  // Returns the text after a key, and the cursor's position in it.
   const after = one => {
     if (!one.isKey) return ['', 0];
     const nodes = unfold(one.node, known.schema), rows = nodes.flatMap(node => (node.items ? unfold(node.items, known.schema) : []));

@@ -44,7 +44,7 @@
 
   // --- Forms ---
 
-  // Shows the effect of a button as soon as it is pressed. Returns a function that restores the button.
+  // Shows a button's effect as soon as it is pressed. Returns a function that restores it.
   const begin = (form, button) => {
     const before = [...button.childNodes];
     const all = [...document.querySelectorAll('#main .btn')].filter(one => form.contains(one) || one.closest('.choose, .afterward'));
@@ -70,7 +70,7 @@
     form.prepend(note);
   };
 
-  // Shows the page that explains why a form was refused, with the typed input.
+  // Shows the page that explains a refusal, with the typed input.
   const show = text => {
     const page = new DOMParser().parseFromString(text, 'text/html').getElementById('main');
     if (!page) return false;
@@ -88,7 +88,7 @@
     try {
       const answer = await fetch(form.action, { method: 'POST', body, redirect: 'manual', signal: AbortSignal.timeout(20000) });
       if (answer.type === 'opaqueredirect') location.assign(there);
-      else if (!show(await answer.text())) { back(); lost(form, 'Stint could not process the form. Reload the page, then try again.'); }
+      else if (!show(await answer.text())) { back(); lost(form, 'Stint could not answer. Reload the page and try again.'); }
     } catch {
       back();
       lost(form, 'Stint did not respond. Check your connection and try again; a decision counts only once.');
@@ -112,6 +112,6 @@
       form.hidden = form.querySelector('[data-left]').textContent === '0:00';
     }), 250);
   });
-  // If the browser restores a page with a busy form, reload the page.
+  // Reloads a page that the browser restores with a busy form.
   addEventListener('pageshow', event => { if (event.persisted && document.querySelector('form[aria-busy]')) location.reload(); });
 })();

@@ -53,8 +53,7 @@
     if (find && shown(find)) find.focus();
   };
 
-  // Activates the page's own control for a key, first that of the focused row. A button that has an effect is only
-  // focused, and needs a second key.
+  // Activates the page's control for a key, first that of the focused row. A button with an effect is only focused.
   const reach = key => {
     const places = [document.activeElement.closest(ROWS), document.getElementById('main'), document.getElementById('decide-bar')];
     const control = places.flatMap(place => place ? all(CONTROLS[key], place) : []).find(shown);

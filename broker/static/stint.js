@@ -153,7 +153,7 @@
       document.querySelector('#main > .stale')?.remove();
     }
   });
-  // Sends the version that was read, so that the page can show the changes since then.
+  // Sends the version that was read, to show the changes since then.
   hear('htmx:configRequest', event => {
     const read = event.target.matches('[data-live]') && event.target.querySelector('[name=read]');
     if (read) event.detail.parameters.set('read', read.value);
@@ -174,7 +174,7 @@
     sent = event.target;
     setTimeout(() => { sent = null; }, 1000);
   });
-  // If a duration is both selected and typed, the last input counts.
+  // Of a selected and a typed duration, the last one counts.
   hear('input', ({ target: { name, form } }) => {
     if (name === 'other_duration') all('[name=duration]').forEach(el => { el.checked = false; });
     else if (name === 'duration' && form.other_duration) form.other_duration.value = '';

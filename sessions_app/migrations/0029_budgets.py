@@ -80,12 +80,4 @@ class Migration(migrations.Migration):
                 ],
             },
         ),
-        # Purging a grant deletes its rows in SQL.
-        migrations.RunSQL(
-            """
-            ALTER TABLE sessions_app_budgetuse ADD CONSTRAINT budget_use_of_grant
-            FOREIGN KEY (grant_id) REFERENCES sessions_app_grant (id) ON DELETE CASCADE
-            """,
-            "ALTER TABLE sessions_app_budgetuse DROP CONSTRAINT budget_use_of_grant",
-        ),
     ]

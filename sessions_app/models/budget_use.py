@@ -31,7 +31,10 @@ class BudgetUseQuerySet(models.QuerySet["BudgetUse"]):
         """
         wanted = sorted(set(keys))
         rows = self.filter(grant__in={grant for grant, _ in wanted}, key__in={key for _, key in wanted})
-        found = {(row.grant_id, row.key): row for row in rows.order_by("grant", "key").select_for_update()}
+        found = {
+            (row.grant_id, row.key): row
+            for row in rows.order_by("grant", "key").select_for_update(no_key=True)
+        }
         return {pair: found.get(pair) or BudgetUse(grant_id=pair[0], key=pair[1]) for pair in wanted}
 
     def write(self, counters: Iterable[BudgetUse]) -> None:

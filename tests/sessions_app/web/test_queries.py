@@ -73,7 +73,7 @@ MAIN = {
         "sources": 7,
         "trust_policies": 7,
         "permissions": 12,
-        "insight": 17,
+        "insight": 15,
     },
 }
 

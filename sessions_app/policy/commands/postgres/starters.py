@@ -93,10 +93,10 @@ commands:
     effect: change
     # A statement that changes more rows is rolled back.
     max_rows: 1
+    # A second person sees the row before and after, and approves each COMMIT.
+    hold: true
   - call: refund({order}::bigint)
     effect: change
-    # A second person approves each run.
-    hold: true
 examples:
   allow:
     - SELECT id, status FROM orders WHERE id = 7 LIMIT 10

@@ -4,6 +4,7 @@ import asyncio
 from types import SimpleNamespace
 from typing import Any
 
+from sessions_app.gateways.core.allowance import Allowance
 from sessions_app.gateways.mcp.answers import Answer
 from sessions_app.gateways.mcp.asked import Asked
 from sessions_app.gateways.mcp.server import forward
@@ -35,7 +36,8 @@ def relayed(*messages: dict[str, Any], token: int = 7) -> bytes:
         held = SimpleNamespace(begun=asyncio.Lock(), talk=Talk(), over=asyncio.Event())
         params = {"name": "watch", "_meta": {"progressToken": token}}
         asked = Asked(method="tools/call", params=params, id=1, modern=True, headers={"accept": "*/*"})
-        assert await forward(held, asked, Answer(send, asked), TOOL, {}) == RESULT
+        free = Allowance(None, SimpleNamespace(run_id=1, counts=frozenset()))
+        assert await forward(held, asked, Answer(send, asked), TOOL, {}, free) == RESULT
 
     asyncio.run(play())
     return b"".join(sent)

@@ -81,7 +81,7 @@ def test_what_was_delegated_is_over_with_the_heartbeats_above_although_nobody_ha
     assert (state.live, state.cut) == (False, True)
     assert not Grant.objects.in_use(over).filter(pk__in=[top.pk, below.pk]).exists()
     below.refresh_from_db()
-    assert why_over(below, over) == "the parent grant is over"
+    assert why_over(below, over) == "the grant that it was delegated from is over"
 
 
 def test_only_its_holder_keeps_it_alive(world, grant):

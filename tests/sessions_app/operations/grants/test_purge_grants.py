@@ -14,10 +14,13 @@ from sessions_app.models import (
     BudgetUse,
     Grant,
     GrantState,
+    HeldCommit,
     Lease,
     Notice,
     PurgedGrant,
+    RunStop,
 )
+from sessions_app.models.watch import Watch
 from sessions_app.operations.grants import make_grant
 from sessions_app.operations.grants.purge_grants import purge_grants
 from sessions_app.operations.sessions.close_session import close_session
@@ -94,8 +97,17 @@ def recorded(old):
         lambda old: Lease.objects.filter(grant=old).update(gone_at=None),
         lambda old: old.sessions.update(closed_at=None),
         recorded,
+        lambda old: HeldCommit.objects.create(
+            run=old.runs.first(), statements=1, touched=1, sealed_content=b"rows"
+        ),
     ],
-    ids=["its review is open", "its end is not proven", "a session is open", "a recording is kept"],
+    ids=[
+        "its review is open",
+        "its end is not proven",
+        "a session is open",
+        "a recording is kept",
+        "rows of a held transaction are kept",
+    ],
 )
 def test_one_stays_while(world, old, keep):
     keep(old)
@@ -124,10 +136,17 @@ def test_the_database_lets_nobody_delete_what_is_younger_than_ninety_days_or_by_
         cursor.execute(f"SET LOCAL stint.purge = 'on'; {statement}")
 
 
-def test_what_it_used_of_budgets_is_deleted_with_it(world, old):
-    BudgetUse.objects.create(grant=old, key="0.0")
-    purge_grants(now=world.now)
-    assert not BudgetUse.objects.exists()
+@pytest.mark.parametrize("ended", [RunStop, Watch, BudgetUse])
+def test_everything_that_refers_to_it_goes_with_it(world, old, ended):
+    run, by = old.runs.first(), world.alice
+    about = {
+        RunStop: {"run": run, "by": by, "at": world.now},
+        Watch: {"run": run, "watcher": by, "began_at": world.now, "seen_at": world.now, "sealed_key": b""},
+        BudgetUse: {"grant": old, "key": "0.0"},
+    }
+    ended.objects.create(**about[ended])
+    assert purge_grants(now=world.now) == 1
+    assert not ended.objects.exists()
 
 
 def test_a_reference_is_never_used_again(world, old, monkeypatch):

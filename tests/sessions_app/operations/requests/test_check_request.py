@@ -129,7 +129,7 @@ def test_what_a_command_set_takes_from_the_incident_is_that_incident(world):
     ask = {"kind": "incident", "workflow": mine.ref}
     preview = check(world, parameters={"unit": "nginx", "incident": mine.ref}, **ask)
     assert preview.decision.outcome is Outcome.STARTS
-    with pytest.raises(InvalidInput, match=f"which is {mine.ref}"):
+    with pytest.raises(InvalidInput, match=f"where it is {mine.ref}"):
         check(world, parameters={"unit": "nginx", "incident": other.ref}, **ask)
     left_out = check(world, parameters={"unit": "nginx"}, **ask)
     assert left_out.parameters == {"unit": "nginx", "incident": mine.ref}

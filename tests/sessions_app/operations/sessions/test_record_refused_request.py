@@ -146,13 +146,13 @@ def _disabled(world) -> None:
             lambda world: Grant.objects.update(heartbeat_due_at=world.now),
             0,
             "tickets-api",
-            "the grant's heartbeat was missed",
+            "its heartbeat was missed",
         ),
         # No sweep has been there yet.
         (lambda world: None, 60, "tickets-api", "the grant has expired"),
         (lambda world: None, 0, "tickets-api-2", "the grant is not for this target"),
         # The proxy's key was not the cluster's, say: nothing is wrong with the token.
-        (lambda world: None, 0, "tickets-api", "the grant does not allow this use"),
+        (lambda world: None, 0, "tickets-api", "this use is not allowed"),
     ],
     ids=["replaced", "ended", "disabled", "silent", "expired", "another target", "something else"],
 )
@@ -188,7 +188,7 @@ def test_a_server_of_mcp_goes_by_the_name_of_its_cluster_as_well(world):
     token = mcp_site.token_of(mcp_site.grant_unseen(world), world)
     Target.objects.filter(cluster__name="desk").update(name="another-name")
     for name in ("desk", "another-name"):
-        assert why(token, world.now, target=name) == "the grant does not allow this use"
+        assert why(token, world.now, target=name) == "this use is not allowed"
     assert why(token, world.now, target="tickets") == "the grant is not for this target"
 
 

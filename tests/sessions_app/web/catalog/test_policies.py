@@ -185,4 +185,4 @@ def test_incidents_viewers_and_administrators_are_told_in_sentences():
     )
     text = " ".join(sentence.text for sentence in sentences(document))
     assert "While an incident is open on the cluster, night can start immediately, for up to 2 h" in text
-    says(text, "People and machines in audit can view requests", "zoe can change the policy")
+    says(text, "People and machines in audit can view requests", "zoe can change this policy")

@@ -1,0 +1,50 @@
+"""Deletes ended commands, views and used budgets along with their grants, and keeps a grant while the rows of a
+held transaction are kept.
+"""
+
+from __future__ import annotations
+
+import importlib
+
+from django.apps.registry import Apps
+from django.db import migrations
+from django.db.backends.base.schema import BaseDatabaseSchemaEditor
+
+from broker.audit.migrations._schema import run
+
+_GRANTS = importlib.import_module("sessions_app.migrations.0017_retention").GRANTS
+_RUNS = "    DELETE FROM {schema}.sessions_app_commandrun c WHERE c.id = ANY (v_runs);\n"
+_LAST = "         ORDER BY g.ended_at LIMIT p_most"
+GRANTS = (
+    _GRANTS.replace("CREATE FUNCTION", "CREATE OR REPLACE FUNCTION")
+    .replace(
+        _LAST,
+        "           AND NOT EXISTS (SELECT FROM {schema}.sessions_app_heldcommit h\n"
+        "                             JOIN {schema}.sessions_app_commandrun r ON r.id = h.run_id\n"
+        "                            WHERE r.grant_id = g.id)\n" + _LAST,
+    )
+    .replace(
+        _RUNS,
+        "    DELETE FROM {schema}.sessions_app_watch w WHERE w.run_id = ANY (v_runs);\n"
+        "    DELETE FROM {schema}.sessions_app_runstop s WHERE s.run_id = ANY (v_runs);\n"
+        "    DELETE FROM {schema}.sessions_app_budgetuse b WHERE b.grant_id = ANY (v_grants);\n" + _RUNS,
+    )
+)
+
+
+def install(_apps: Apps, editor: BaseDatabaseSchemaEditor) -> None:
+    """Replace the function."""
+    run(editor, GRANTS)
+
+
+def restore(_apps: Apps, editor: BaseDatabaseSchemaEditor) -> None:
+    """Restore the function of the migration before."""
+    run(editor, _GRANTS.replace("CREATE FUNCTION", "CREATE OR REPLACE FUNCTION"))
+
+
+class Migration(migrations.Migration):
+    """One function."""
+
+    dependencies = [("sessions_app", "0029_budgets")]
+
+    operations = [migrations.RunPython(install, restore)]
