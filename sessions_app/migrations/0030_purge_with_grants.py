@@ -13,22 +13,21 @@ from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from broker.audit.migrations._schema import run
 
 _GRANTS = importlib.import_module("sessions_app.migrations.0017_retention").GRANTS
-_RUNS = "    DELETE FROM {schema}.sessions_app_commandrun c WHERE c.id = ANY (v_runs);\n"
-_LAST = "         ORDER BY g.ended_at LIMIT p_most"
+_RUNS = "    DELETE FROM {schema}.sessions_app_commandrun c WHERE c.id = ANY (v_runs);"
+_LAST = "ORDER BY g.ended_at LIMIT p_most"
+_OF_RUNS = """\
+    DELETE FROM {schema}.sessions_app_watch w WHERE w.run_id = ANY (v_runs);
+    DELETE FROM {schema}.sessions_app_runstop s WHERE s.run_id = ANY (v_runs);
+    DELETE FROM {schema}.sessions_app_budgetuse b WHERE b.grant_id = ANY (v_grants);
+"""
+_KEPT = """\
+AND NOT EXISTS (SELECT FROM {schema}.sessions_app_heldcommit h
+             JOIN {schema}.sessions_app_commandrun r ON r.id = h.run_id WHERE r.grant_id = g.id)
+         """
 GRANTS = (
     _GRANTS.replace("CREATE FUNCTION", "CREATE OR REPLACE FUNCTION")
-    .replace(
-        _LAST,
-        "           AND NOT EXISTS (SELECT FROM {schema}.sessions_app_heldcommit h\n"
-        "                             JOIN {schema}.sessions_app_commandrun r ON r.id = h.run_id\n"
-        "                            WHERE r.grant_id = g.id)\n" + _LAST,
-    )
-    .replace(
-        _RUNS,
-        "    DELETE FROM {schema}.sessions_app_watch w WHERE w.run_id = ANY (v_runs);\n"
-        "    DELETE FROM {schema}.sessions_app_runstop s WHERE s.run_id = ANY (v_runs);\n"
-        "    DELETE FROM {schema}.sessions_app_budgetuse b WHERE b.grant_id = ANY (v_grants);\n" + _RUNS,
-    )
+    .replace(_LAST, _KEPT + _LAST)
+    .replace(_RUNS, _OF_RUNS + _RUNS)
 )
 
 
