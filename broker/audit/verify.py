@@ -34,7 +34,8 @@ _ROWS = """
 """
 
 
-# An archive counts only if the record has an entry about it, and that entry's own text is not in the archive.
+# An archive counts only if a main-log entry, whose own text is still in the database, has the archive's
+# digest.
 _ARCHIVES_END = """
     SELECT coalesce(max(a.until), 0) FROM audit_archive a
      WHERE a.log = %s AND EXISTS (

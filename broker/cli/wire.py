@@ -146,8 +146,9 @@ class Wire:
         raise last or Unreachable("Stint did not respond.")
 
     def _renewed(self) -> bool:
-        """Whether there is a new token. The request was rejected with the old token, so it can be
-        repeated.
+        """Read the token again, and return whether it changed.
+
+        The server rejected the request with the old token, so the request can be repeated.
         """
         before, self._token = self._token, self._fresh() or self._token
         return self._token != before

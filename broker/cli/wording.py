@@ -89,7 +89,7 @@ def held_commit(row: Row) -> str:
 def _held_statement(one: Row) -> Iterator[str]:
     rows = "1 row" if one["touched"] == 1 else f"{one['touched']} rows"
     yield plain(one["line"])
-    yield f"{rows} changed, not committed yet. Rows are locked while this waits."
+    yield f"{rows} changed, not committed yet. The rows stay locked until the decision."
     for row in one["rows"]:
         yield "  " + ", ".join(_held_cell(cell) for cell in row)
     if one["touched"] > len(one["rows"]):

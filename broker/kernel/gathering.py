@@ -1,4 +1,4 @@
-"""Fewer and larger writes to a connection."""
+"""Combines small writes to a connection."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Writer(Protocol):
 
 
 class Gathering:
-    """Sends everything that is written in one turn of the event loop at once. Everything else goes to the
-    writer.
+    """Combines all data that is written in one iteration of the event loop, and sends it at the end of the
+    iteration.
 
     Libraries write each message of a protocol separately, and each write is a system call and, with TLS, a
     record.
@@ -35,13 +35,13 @@ class Gathering:
         return getattr(self._writer, name)
 
     def write(self, data: bytes) -> None:
-        """Send data after this turn."""
+        """Queue data, to be sent at the end of the iteration."""
         if not self._parts:
             self._loop.call_soon(self.flush)
         self._parts.append(data)
 
     def flush(self) -> None:
-        """Send now what was written, unless the connection is closing."""
+        """Send the queued data now, unless the connection is closing."""
         parts, self._parts = self._parts, []
         if parts and not self._writer.is_closing():
             self._writer.write(b"".join(parts))
@@ -52,6 +52,6 @@ class Gathering:
         self._writer.close()
 
     def abort(self) -> None:
-        """Close the connection immediately. What was written before is sent if that is possible now."""
+        """Close the connection immediately. Queued data is sent only if this is possible without waiting."""
         self.flush()
         self._writer.abort()  # type: ignore[attr-defined]  # a transport's

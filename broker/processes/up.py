@@ -79,7 +79,11 @@ def command_line() -> argparse.ArgumentParser:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = parser.add_argument
-    add("--host", default=service.HTTP_HOST.read(), help="address of web and streams")
+    add(
+        "--host",
+        default=service.HTTP_HOST.read(),
+        help="address on which the web and streams processes listen",
+    )
     add("--port", type=int, default=service.HTTP_PORT.read(), help="port of pages and API")
     add("--streams-port", type=int, default=service.STREAMS_PORT.read(), help="port of live streams")
     add("--ssh-host", default=gateways.SSH_HOST.read(), help="address of the SSH gateway")

@@ -79,7 +79,7 @@ POSTGRES_GATEWAY_PORT = POSTGRES.number(
 COMMIT_HOLD_SECONDS = POSTGRES.number(
     "STINT_COMMIT_HOLD_SECONDS",
     300,
-    "How long a transaction can wait at its COMMIT for a second person, in seconds. Its rows stay locked"
-    " meanwhile, so keep it short. At most 300.",
+    "How long a transaction can wait at its COMMIT for a second person's approval, in seconds. Its rows "
+    "stay locked until then, so keep the time short. At most 300.",
     least=10,
 )

@@ -267,7 +267,7 @@ class End(Body):
 
 @extend_schema_serializer(examples=[_example({"note": "Wrong host."})])
 class Reason(Body):
-    """The reason, for the people concerned and the record."""
+    """The reason. The people concerned see it, and it is recorded."""
 
     note = Text(default="", allow_blank=True, max_length=MAX_TEXT)
 

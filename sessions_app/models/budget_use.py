@@ -11,7 +11,7 @@ from django.db import models
 
 from sessions_app.models.grant import Grant
 
-# Minutes that count as the last hour, with the one in progress and the one that began an hour ago.
+# The minutes of the last hour, including the one in progress and the one that began an hour ago.
 _HOUR = 60
 
 
@@ -73,7 +73,7 @@ class BudgetUse(models.Model):
         return f"budget {self.key}: {self.used}"
 
     def within(self, per: str, minute: int) -> Decimal:
-        """Return what is used of the whole grant's time, or of the hour before a minute."""
+        """Return the amount used under the whole grant, or in the hour before a minute."""
         if per == "grant":
             return self.used
         return sum(

@@ -181,9 +181,10 @@ class CommandRun(models.Model):
     untrusted = models.BooleanField(default=False, db_default=False)
     # Clauses about the decision, one per line, such as where a value came from.
     notes = models.TextField(blank=True, db_default="")
-    # What it adds to budgets of its grant and of those above, as `charge_run` stores it.
+    # The amounts that the run adds to the budgets of its grant and of parent grants, as `charge_run` stores
+    # them.
     charges = models.JSONField(default=list, db_default=[])
-    # Whether it was held because a budget is used up.
+    # Whether the run was held because a budget is used up.
     over_budget = models.BooleanField(default=False, db_default=False)
 
     objects = CommandRunQuerySet.as_manager()

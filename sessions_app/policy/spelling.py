@@ -48,7 +48,7 @@ def _schema(model: type[BaseModel]) -> Schema:
 def _keys_at(schema: Schema, path: Sequence[str | int], data: Mapping[str, Any]) -> set[str]:
     """Return the keys that the mapping ``data`` at a path of the document can have.
 
-    Of several kinds of mappings, those count with which it has most keys in common.
+    If several kinds of mappings are possible, only those that share the most keys with ``data`` count.
     """
     definitions = schema.get("$defs", {})
     nodes = list(_alternatives(schema, definitions))

@@ -246,7 +246,7 @@ def test_orders_go_to_the_supplier_of_the_request_and_beyond_the_budget_only_wit
         # The next order waits with the reason, and is made once Bob has allowed it.
         assert play(order(supplier, "0.01")) == ["held"]
         run = grant.runs.get(state="held")
-        assert "held because text 0.01 is beyond the budget (500 of 500 used)" in run.notes
+        assert "held because text 0.01 exceeds the budget (500 of 500 used)" in run.notes
         decide_hold(run_id=run.pk, actor=place.world.bob, allow=True, now=clock.now())
         assert play(order(supplier, "0.01"), order(supplier, "0.02")) == ["made", "held"]
         assert [call for call in place.desk.calls if call[0] == "send_mail"] == [("send_mail", supplier)] * 3

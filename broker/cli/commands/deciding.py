@@ -120,7 +120,7 @@ def undo(shell: Shell, ref: str) -> int:
 @click.argument("run", type=int, required=False)
 @pass_shell
 def holds(shell: Shell, run: int | None) -> None:
-    """List held commands that are waiting for approval, or show what the transaction RUN would change."""
+    """List held commands that are waiting for approval, or show the changes of RUN's held transaction."""
     if run is not None:
         row = shell.wire.get(f"/runs/{run}/commit")
         shell.show(row, lambda: screen.say(wording.held_commit(row)))

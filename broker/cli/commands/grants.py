@@ -93,7 +93,9 @@ def _ended(row: Row) -> None:
 
 @click.command(cls=CLICommand)
 @click.argument("ref", type=GRANT)
-@click.option("--reason", "-m", default="", help="Reason, for the holder, approvers and the record.")
+@click.option(
+    "--reason", "-m", default="", help="Reason. The holder and approvers see it, and it is recorded."
+)
 @pass_shell
 def suspend(shell: Shell, ref: str, reason: str) -> None:
     """Suspend a grant: nothing new can run until someone else resumes it. Running commands continue."""
@@ -103,10 +105,15 @@ def suspend(shell: Shell, ref: str, reason: str) -> None:
 
 @click.command(cls=CLICommand)
 @click.argument("ref", type=GRANT)
-@click.option("--note", "-m", default="", help="Why it can be used again, for the holder and the record.")
+@click.option(
+    "--note",
+    "-m",
+    default="",
+    help="Why the grant can be used again. The holder sees the reason, and it is recorded.",
+)
 @pass_shell
 def resume(shell: Shell, ref: str, note: str) -> None:
-    """Resume a suspended grant of another person."""
+    """Resume another person's suspended grant."""
     row: Row = shell.wire.post(f"/grants/{ref}/release", {"note": note})
     shell.show(row, lambda: screen.say(f"{plain(row['ref'])} is resumed: new commands can run."))
 

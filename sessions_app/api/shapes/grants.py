@@ -47,8 +47,8 @@ class GrantShape(Shape):
     break_glass = serializers.BooleanField()
     own_incident = serializers.BooleanField(
         source="is_own_incident",
-        help_text="No one approved the access, and the holder opened or changed the incident, or may have "
-        "done so.",
+        help_text="Whether no one approved the access, and the holder opened or changed the incident, or "
+        "possibly did.",
     )
     starts_at = Moment()
     expires_at = Moment()
@@ -57,9 +57,10 @@ class GrantShape(Shape):
     held_by = serializers.CharField(
         source="held_by.username",
         allow_null=True,
-        help_text="Who suspended it; null: it was suspended after too many refused commands.",
+        help_text="Who suspended the grant; null if it was suspended automatically after too many "
+        "refused commands.",
     )
-    held_note = serializers.CharField(help_text="Why this person suspended it.")
+    held_note = serializers.CharField(help_text="The reason that this person gave.")
     revoking_at = Moment(allow_null=True)
     ended_at = Moment(allow_null=True, help_text="When the end was confirmed on all targets.")
     end_reason = Choice(choices=EndReason.values, allow_null=True)
@@ -88,11 +89,18 @@ class BudgetShape(Shape):
 
     command = serializers.CharField(help_text="The command; empty for all commands together.")
     measure = Choice(choices=["calls", "sum", "bytes", "rows"])
-    name = serializers.CharField(help_text="What is added up; empty for other measures.")
+    name = serializers.CharField(
+        help_text="The argument or parameter that is added up; empty for other measures."
+    )
     used = serializers.CharField()
     most = serializers.CharField()
-    per = Choice(choices=["grant", "hour"], help_text="Counted over the whole grant, or the last 60 minutes.")
-    then = Choice(choices=["hold", "refuse", "end"], help_text="What happens to a run beyond it.")
+    per = Choice(
+        choices=["grant", "hour"],
+        help_text="Whether usage is counted over the whole grant or over the last 60 minutes.",
+    )
+    then = Choice(
+        choices=["hold", "refuse", "end"], help_text="What happens to a run that exceeds the budget."
+    )
     says = serializers.CharField()
 
 
@@ -157,7 +165,9 @@ class RunShape(Shape):
         help_text="Remarks about the decision, one per line, such as where a value came from."
     )
     untrusted = serializers.BooleanField(help_text="The result can contain text from outsiders.")
-    over_budget = serializers.BooleanField(help_text="It was held because a budget is used up.")
+    over_budget = serializers.BooleanField(
+        help_text="Whether the command was held because a budget is used up."
+    )
     tried_at = Moment()
     started_at = Moment(allow_null=True)
     deadline = Moment(allow_null=True)
@@ -168,14 +178,14 @@ class RunShape(Shape):
     touched = serializers.IntegerField(
         source="held_commit.touched",
         allow_null=True,
-        help_text="How many rows a transaction that waits, or waited, at its COMMIT changed.",
+        help_text="The number of rows changed by the transaction that is, or was, held at its COMMIT.",
     )
     decided_by = serializers.CharField(source="decided_by.username", allow_null=True)
     decided_at = Moment(allow_null=True)
     allowed_for_grant = serializers.BooleanField(
-        help_text="The approval is for the same call for the rest of the grant."
+        help_text="Whether the approval also covers identical calls for the rest of the grant."
     )
-    output_bytes = serializers.IntegerField(help_text="The size of its output or result.")
+    output_bytes = serializers.IntegerField(help_text="The size of the command's output or result.")
     rows = serializers.IntegerField(
         allow_null=True, help_text="Rows that a statement returned or changed; null for other commands."
     )
@@ -193,19 +203,22 @@ class HeldCellShape(Shape):
 
 
 class HeldStatementShape(Shape):
-    """One statement of a transaction that waits at its COMMIT."""
+    """One statement of a transaction that is held at its COMMIT."""
 
     line = serializers.CharField()
-    touched = serializers.IntegerField(help_text="How many rows it changed.")
+    touched = serializers.IntegerField(help_text="The number of rows that the statement changed.")
     rows = serializers.ListField(
-        child=HeldCellShape(many=True), help_text="At most 20 of its rows, by column. Null is NULL."
+        child=HeldCellShape(many=True),
+        help_text="At most 20 of the changed rows, by column. `null` is SQL NULL.",
     )
-    notes = serializers.ListField(child=serializers.CharField(), help_text="What the rows don't show.")
+    notes = serializers.ListField(
+        child=serializers.CharField(), help_text="Effects that the rows don't show, as sentences."
+    )
     plan = serializers.CharField(help_text="The server's plan, if the command set shows it.")
 
 
 class HeldCommitShape(Shape):
-    """A transaction that waits, or waited, at its COMMIT."""
+    """A transaction that is, or was, held at its COMMIT."""
 
     run = serializers.IntegerField()
     statements = HeldStatementShape(many=True)

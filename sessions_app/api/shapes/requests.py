@@ -86,7 +86,7 @@ class ApprovalShape(Shape):
 
     @shown_as(GivenNarrowingShape)
     def get_narrowing(self, approval: Approval) -> Any:
-        """What the approver reduced, with targets by name."""
+        """The parts of the scope that the approver reduced, with targets by name."""
         narrowing = dict(approval.narrowing)
         if "targets" in narrowing:
             names = self.context["target_names"]
@@ -106,7 +106,7 @@ class ClauseShape(Shape):
 
 
 class YouShape(Shape):
-    """What the caller can do about the request."""
+    """The caller's options for the request."""
 
     may_decide = serializers.BooleanField()
     why_not = serializers.CharField(help_text="Empty if you can decide.")
@@ -181,7 +181,7 @@ class RequestDetailShape(RequestShape):
 
     @shown_as(YouShape)
     def get_you(self, request: AccessRequest) -> Any:
-        """What the caller can do."""
+        """Whether the caller can decide the request, and the reason if not."""
         return {"may_decide": not self.detail.why_not, "why_not": self.detail.why_not}
 
 

@@ -304,12 +304,14 @@ class RunStopped(Endpoint):
 
 
 class RunCommit(Endpoint):
-    """What a transaction that waits at its COMMIT would change."""
+    """Shows what a transaction that is held at its COMMIT would change."""
 
     @described(HeldCommitShape)
     def get(self, request: Request, run_id: int) -> Response:
-        """Return each statement of a transaction that waits, or waited, at its COMMIT, with its rows before
-        and after. Only for those who may decide on it.
+        """Return each statement of a transaction that is, or was, held at its COMMIT, with its rows before
+        and after.
+
+        Only people who can decide the hold have access.
         """
         run = reads.run_of(self.identity, run_id)
         statements = readable_commits(self.identity, run.grant, [run]).get(run.pk)

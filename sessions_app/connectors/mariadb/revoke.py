@@ -21,7 +21,7 @@ PAUSE, PATIENCE = 0.05, 15.0
 
 
 def revoke(lease: LeaseSpec, budget: Budget) -> Evidence:
-    """Remove everything of a grant and return the evidence. Raises ConnectorError."""
+    """Remove everything that belongs to a grant, and return the evidence. Raises ConnectorError."""
     asked = _now()
     with connected(lease.place, budget) as server:
         ended = _unmake(server, GrantNames(lease.mark), budget)

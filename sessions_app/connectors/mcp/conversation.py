@@ -201,7 +201,7 @@ class Conversation:
                     for data in events.feed(piece):
                         yield wire.message_of(data)
             elif kind == "application/json":
-                # Protocol errors and HTTP errors both come with an error status.
+                # Servers send both protocol errors and HTTP errors with an error status.
                 yield self._told(await answer.body(), answer.status)
             else:
                 raise self._not_spoken(answer.status)

@@ -20,10 +20,10 @@ KEY_EXCHANGES = (
     "diffie-hellman-group16-sha512",
     "diffie-hellman-group18-sha512",
 )
-# By far the fastest here, and in all clients. The client's order decides, and OpenSSH prefers ChaCha20, so
-# the gateway does not offer that.
+# By far the fastest ciphers here, supported by all clients. The client's preference decides, and OpenSSH
+# prefers ChaCha20, so the gateway does not offer ChaCha20.
 FAST_CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")
-# For targets, which may accept nothing else.
+# For connections to targets, which may accept only ChaCha20.
 CIPHERS = (*FAST_CIPHERS, "chacha20-poly1305@openssh.com")
 # Encrypt-then-MAC. No cipher above needs a MAC, but each side must offer one.
 MACS = ("hmac-sha2-256-etm@openssh.com", "hmac-sha2-512-etm@openssh.com")

@@ -1,4 +1,7 @@
-"""The part of a budget that one run's result may use. It is reserved before anything of the result passes."""
+"""The part of a budget that one run's result may use.
+
+It is reserved before any data of the result is passed on.
+"""
 
 from __future__ import annotations
 
@@ -9,17 +12,20 @@ from sessions_app.gateways.core.database import Database
 from sessions_app.operations.sessions.charge_results import charge_results
 from sessions_app.operations.sessions.try_command import Tried
 
-BEYOND = "its result is beyond the budget"
-# At most this much is reserved in advance, so that not every piece of a result needs the database.
+BEYOND = "its result exceeds the budget"
+# At most this much is reserved in advance, so that most chunks of a result need no database query.
 _AHEAD: Mapping[str, int] = {"bytes": 256 * 1024, "rows": 500}
 
 
 class Allowance:
-    """What one run may still pass on. A run without such budgets may pass on everything."""
+    """The bytes and rows that one run may still pass on.
+
+    Without budgets of bytes or rows, there is no limit.
+    """
 
     def __init__(self, database: Database, tried: Tried) -> None:
         self._database, self._run_id = database, tried.run_id
-        # What is reserved and not used yet.
+        # Amounts that are reserved but not used yet.
         self.unused = dict.fromkeys(tried.counts, 0)
         self.rows = 0
 
@@ -40,7 +46,7 @@ class Allowance:
         ahead = {} if exact else _AHEAD
         more = await self._database.run(_charge, run_id=self._run_id, needed=needed, ahead=ahead)
         for measure in self.unused:
-            # A result that does not fit uses the budget up, with what was reserved for it.
+            # A result that exceeds the budget uses it up, including the amount reserved for the result.
             self.unused[measure] = self.unused[measure] + more[measure] if more else 0
         return bool(more)
 

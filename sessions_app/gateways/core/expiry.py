@@ -30,7 +30,7 @@ AHEAD = dt.timedelta(seconds=30)
 # retried.
 LATE, EVERY, AGAIN = 1.0, 0.1, 1.0
 PLACES = 8
-# How long the list is used before the database is asked for it again.
+# How long the list is used before it is read from the database again.
 FRESH = dt.timedelta(seconds=1)
 
 _SOON = Statement(
@@ -61,9 +61,9 @@ class Expiry:
         self._threads = KeyedThreads(PLACES)
 
     def heard(self, now: dt.datetime, *, again_in: float) -> None:
-        """Note that the database responded, and read the access that ends soon unless that is known.
+        """Note that the database responded, and read which access ends soon, unless that is already known.
 
-        The next response follows in ``again_in`` seconds.
+        The next response is due in ``again_in`` seconds.
         """
         # A clock that was set back doesn't make the list fresh.
         if not dt.timedelta() <= now - self._read_at < FRESH:

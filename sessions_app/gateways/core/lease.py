@@ -84,7 +84,7 @@ class GatewayLease:
         self._database = Database(threads=1, name="lease")
         # The data that the next renewal publishes. Endpoints add their own part.
         self.known = known
-        # Queries of the endpoints at each renewal.
+        # Queries that the endpoints add to each renewal.
         self.questions: list[Question[Any]] = []
         self._registry, self._enders = registry, enders
         self._loop = asyncio.get_running_loop()

@@ -25,7 +25,7 @@ class Reports:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._last: dict[object, asyncio.Task[None]] = {}
-        # Called after an accepted report that made something due: its operation returned true.
+        # Called after an accepted report whose operation returned true, which means that a task is now due.
         self.on_delivered: Callable[[], None] = _nothing
 
     def send(

@@ -133,9 +133,9 @@ class Tally:
 
     @property
     def behind(self) -> bool:
-        """Whether the record does not accept the pending requests, or too many are pending.
+        """Whether pending requests can't be recorded, or too many are pending.
 
-        Every request must then be recorded before it passes.
+        If so, every request must be recorded before it is forwarded.
         """
         return self.refusing or len(self._counts) >= MOST
 

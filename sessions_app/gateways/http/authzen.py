@@ -149,7 +149,10 @@ class _Foreign(Exception):
 
 
 def _asked(said: Mapping[str, Any], key: str) -> Asked:
-    """Return what to decide. Raises BadCall for an invalid call, and _Foreign."""
+    """Return the request to decide.
+
+    Raises BadCall for an invalid call, and _Foreign for a valid one that is not Stint's to decide.
+    """
     subject, action, resource = (_entity(said, name) for name in ("subject", "action", "resource"))
     of_subject, seen, properties = (
         _entity(one, "properties", needed=False) for one in (subject, action, resource)

@@ -171,7 +171,7 @@ class Exchange(Cuttable):
         )
 
     def _ordinary(self, decision: Allowed) -> bool:
-        """Whether it only reads and ends, needs no approval or budget, and has its body in its line."""
+        """Whether a request is a single read without approval or budget, whose line contains its body."""
         rule = decision.command.allows
         if rule is None or decision.effect != "read" or isinstance(self._body, Passed):
             return False

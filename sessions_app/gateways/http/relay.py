@@ -61,8 +61,9 @@ class Relay:
         record: Record,
         allowance: Allowance | None,
     ) -> None:
-        """``record`` is called before anything is sent to the client. ``allowance`` limits what is sent, if a
-        budget does.
+        """``record`` is called before anything is sent to the client.
+
+        ``allowance`` limits the amount that is sent, if a budget limits results.
         """
         self._upstream, self._asked, self._place, self._body, self._rule = upstream, asked, place, body, rule
         self._record, self._allowance = record, allowance

@@ -173,10 +173,12 @@ class Ordered(Cuttable):
         self._report = await self._carried_out(sending, decision, tried)
 
     async def _foreseen(self, sending: Sending, decision: Allowed) -> tuple[Allowed, str]:
-        """Return the decision on the object that a rollback restores, because the line does not show that
-        object, but an approver must be able to read it.
+        """Return the decision on the object that a rollback restores.
 
-        If the object can't be read, return the decision on the line, without a hold, and why nothing is sent.
+        The line does not show that object, but approvers must see it.
+
+        If the object can't be read, return the decision on the line, without a hold, and the reason why
+        nothing is sent.
         """
         try:
             _, compare = await self._comparing(sending, f"stint/{self._use.grant_ref}")

@@ -48,7 +48,7 @@ class Expected:
 
     kind: Kind
     quiet: bytes = b""
-    # How many of the last columns the client does not get, and what gets their values.
+    # The number of trailing columns that the client does not get, and the function that gets their values.
     hidden: int = 0
     take: Callable[[list[bytes | None]], None] | None = None
     refusal: bytes = b""
@@ -59,7 +59,7 @@ class Expected:
     wanted: asyncio.Future[bytes | None] | None = None
 
     def visible(self, kind: bytes, content: bytes) -> bytes:
-        """Return what the client gets of an answer with hidden columns. Raises ProtocolError."""
+        """Return an answer without its hidden columns. Raises ProtocolError."""
         if kind == wire.ROW_DESCRIPTION:
             left = wire.split_description(content, self.hidden)
             return wire.message(kind, left) if left else wire.message(wire.NO_DATA)
@@ -87,7 +87,7 @@ class Answers:
     expected: deque[Expected] = field(default_factory=deque)
     # Whether the target ignores messages until the next Sync.
     skips: bool = False
-    # Why the target failed last.
+    # The reason for the target's latest failure.
     failure: str = ""
     # Whether the target has ended the session, and the client knows why.
     ended: bool = False

@@ -3,7 +3,8 @@ ends.
 
 There is one exception. A read repeats if the record has the same statement on the same connection, whatever
 its values, from the last ten minutes. Repeats are counted when they end, and recorded within a second, each
-with its values (`core/tally.py`). A repeat that takes long, returns much or fails becomes a run of its own.
+with its values (`core/tally.py`). A repeat that is slow, returns a large result or fails becomes a run of its
+own.
 """
 
 from __future__ import annotations
@@ -61,8 +62,8 @@ class Run:
 
     ``tried`` is None for a repeated read that is only counted. ``rows`` and ``size`` (bytes) count the part
     of its result that the client has received. ``sent``: the target may have received it. ``uncommitted``: it
-    has run, and nothing has been sent that commits it. ``beyond``: its result is beyond the budget, so that
-    no more of it passes, and it is rolled back.
+    has run, and nothing has been sent that commits it. ``beyond``: its result exceeds the budget, so the rest
+    of the result is withheld, and the statement is rolled back.
     """
 
     tried: Tried | None
@@ -79,24 +80,24 @@ class Run:
 
     @property
     def entry(self) -> Tried:
-        """Its entry in the record, which only repeated reads lack."""
+        """The run's entry in the record. Repeated reads have none."""
         if self.tried is None:
             raise AssertionError
         return self.tried
 
     @property
     def shown(self) -> Shown | None:
-        """What its hold shows, if its COMMIT is held."""
+        """The details that approvers see, if its COMMIT is held."""
         return self.runs.shown if self.runs is not None else None
 
     @property
     def most(self) -> int | None:
-        """The maximum number of rows that it may touch; None for any."""
+        """The maximum number of rows that the statement may change; None if there is no limit."""
         return self.runs.max_rows if self.runs is not None else None
 
     @property
     def limited(self) -> bool:
-        """Whether its number of rows is checked before its client gets the end of its result."""
+        """Whether the number of rows is checked before the client gets the end of the result."""
         return self.most is not None or self.allowance is not None
 
     def send(self) -> None:
@@ -105,7 +106,7 @@ class Run:
 
     @property
     def is_small(self) -> bool:
-        """Whether it has returned little, and has not run for long."""
+        """Whether the result is small so far, and the statement has not run for long."""
         return self.size <= SMALL and time.monotonic() - self.began < SOON_S
 
 
@@ -116,11 +117,11 @@ class Attempts:
         self._shared, self._session, self._use = shared, session, session.use
         self._tally = tally
         self._hiding = Hiding(session.use.compiled, session.use.mark)
-        # The order from a page that these statements carry out, and what keeps their results.
+        # The order from a page that these statements carry out, and the object that keeps their results.
         self.order_id: int | None = None
         self.transcript: Transcript | None = None
         self.kept: Callable[[Run], Recording | None] = _nothing_kept
-        # When the record last had each small read, by its text with `$n` for its values.
+        # When each small read was last recorded, by its text with `$n` for its values.
         self._known: dict[str, float] = {}
         self._timer: asyncio.TimerHandle | None = None
         # Those that have not ended.
@@ -242,7 +243,7 @@ class Attempts:
     def _only_reads(self, runs: Runs) -> bool:
         """Whether repeats of a statement can be counted together.
 
-        It changes nothing, needs no approval or time, and has no budget.
+        They can if the statement only reads, needs no approval, and has no time limit, row limit or budget.
         """
         allowed, compiled = runs.allowed, self._use.compiled
         if allowed.effect != "read" or allowed.hold or allowed.finish_seconds or runs.max_rows:
@@ -331,7 +332,7 @@ class Attempts:
         return None
 
     def _recording(self, run: Run) -> tuple[Recording, str]:
-        """Keep the result of a run, and return its recording, and why there is none."""
+        """Keep the result of a run. Return its recording, and the reason if there is none."""
         try:
             return self.kept(run) or _NOTHING, ""
         except OSError as error:

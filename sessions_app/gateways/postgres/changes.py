@@ -11,7 +11,7 @@ from sessions_app.gateways.postgres.own import Row, TableFacts
 from sessions_app.policy.commands.characters import hidden_at
 from sessions_app.policy.commands.postgres.sql.showing import MAX_ROWS, Shown
 
-# Characters of one value, and of one plan, and bytes of all that a hold shows.
+# The maximum number of characters of one value and of one plan, and of bytes of all that approvers see.
 MAX_VALUE, MAX_PLAN, MAX_BYTES = 200, 4000, 64 * 1024
 HIDES = "A value of the statement is secret, so its rows and its plan are not shown."
 UNPAIRED = "The grant can't read a key of the table, so rows before and after can't be matched."
@@ -21,7 +21,7 @@ CASCADES = "Other tables refer to this one, and their rows may change as well."
 
 @dataclass(slots=True, eq=False)
 class Change:
-    """One statement that waits for its COMMIT, with what its hold shows of it."""
+    """One statement that waits for its COMMIT, with the details that approvers see."""
 
     line: str
     shown: Shown
@@ -37,7 +37,7 @@ class Change:
         return self.shown.named(self.facts.keys)
 
     def take(self, row: Row) -> None:
-        """Keep a row that the statement returned, if it is one of those to show."""
+        """Keep a row that the statement returned, if approvers will see this row."""
         if self.shown.secret or len(self.after) >= MAX_ROWS:
             return
         wanted = {self._identity(one) for one in self.before}
@@ -71,7 +71,7 @@ class Change:
         return all(before + after) and all(len(set(rows)) == len(rows) for rows in (before, after))
 
     def notes(self) -> list[str]:
-        """Return what the rows don't show, as sentences."""
+        """Return sentences about effects that the rows don't show."""
         update = self.shown.verb == "UPDATE" and not self.shown.secret
         said = (
             (self.shown.secret, HIDES),
@@ -83,7 +83,9 @@ class Change:
 
 
 def content_of(changes: Sequence[Change]) -> dict[str, Any]:
-    """Return what a hold shows of all statements of a transaction, as JSON within its limits."""
+    """Return the details of all statements of a transaction that approvers see, as JSON within the size
+    limits.
+    """
     found: list[dict[str, Any]] = [_statement(change) for change in changes]
     left, shown = MAX_BYTES - _size(found), 0
     for statement in found:
@@ -123,7 +125,7 @@ def _values(row: Row | None) -> list[str | None] | None:
 
 
 def visible(text: str, length: int) -> str:
-    """Return a text with each control or invisible character written out, and at most this long."""
+    """Return a text with control and invisible characters escaped, shortened to at most ``length``."""
     short = text if len(text) <= length else f"{text[: length - 1]}…"
     return short if hidden_at(short) is None else "".join(_written(short))
 

@@ -30,17 +30,21 @@ class Commits:
 
     def __init__(self, shared: Shared, session: OpenSession[StatementUse], gate: Gate, both: Sending) -> None:
         self._shared, self._session, self._gate, self._both = shared, session, gate, both
-        # The end of the last statement in the gateway's own block. The client gets it after the COMMIT.
+        # The message that completes the last statement in the gateway's own block. Sent to the client after
+        # the COMMIT.
         self._withheld = b""
 
     def withhold(self, complete: bytes) -> None:
-        """Show the end of a statement: once it is committed, if it is the last of the gateway's own block."""
+        """Send the message that completes a statement.
+
+        In the gateway's own block, keep it until the next statement or the COMMIT.
+        """
         self._withheld = complete
         if self._gate.block != "own":
             self.show()
 
     def show(self) -> None:
-        """Show the end of a statement that is not the last of its batch."""
+        """Send the message that was kept, if any."""
         if self._withheld:
             self._both.to_client(self._withheld)
             self._withheld = b""
@@ -55,7 +59,7 @@ class Commits:
         gate = self._gate
         goes_on = not self._both.answers.skips and await gate.own.drained()
         if goes_on and gate.block != "own":
-            # The client has begun a block in it, or ended it.
+            # The client has taken over the block with BEGIN, or ended it.
             return
         if goes_on and await self.allowed():
             gate.commits()
@@ -67,8 +71,9 @@ class Commits:
             await gate.roll_back("a statement of its transaction failed")
 
     async def allowed(self) -> bool:
-        """Wait until the transaction may be committed. Return False if not: then it has failed, or it is
-        rolled back, and the client has the error.
+        """Wait until the transaction may be committed.
+
+        Return False if it has failed or is rolled back; the client then has the error.
         """
         if not await self._gate.own.drained():
             return False

@@ -44,16 +44,16 @@ class TargetGone(Exception):
 
 
 class Outgoing(Protocol):
-    """Where the messages to a client are written."""
+    """The stream of messages to a client."""
 
     def write(self, data: bytes) -> object:
         """Send whole messages."""
 
     async def drain(self) -> None:
-        """Wait until the client has read most of them."""
+        """Wait until most of the messages have left the buffer."""
 
     def is_closing(self) -> bool:
-        """Whether the client gets nothing more."""
+        """Whether no more messages reach the client."""
 
     def close(self) -> None:
         """Close the connection once everything was sent."""
@@ -67,7 +67,7 @@ class Client(Protocol):
 
     @property
     def writer(self) -> Outgoing:
-        """Where messages to it are written."""
+        """The stream of messages to the client."""
 
     def abort(self) -> None:
         """Cut the connection immediately."""
@@ -95,7 +95,7 @@ class Conversation(Cuttable):
         record: Callable[[int], Recorder] | None = None,
     ) -> None:
         """``begin`` runs what may continue after the connection has ended. ``record`` starts the recording
-        of the connection, which belongs to a run; without it, nothing is recorded here.
+        of the connection, which belongs to a run; without it, the connection has no recording.
         """
         super().__init__()
         self._session, self._use = session, session.use
@@ -118,7 +118,7 @@ class Conversation(Cuttable):
 
     @property
     def attempts(self) -> Attempts:
-        """Its statements in the record."""
+        """The connection's statements in the record."""
         return self._attempts
 
     # The ``User`` interface of its session.
@@ -158,7 +158,7 @@ class Conversation(Cuttable):
         self._cancels = False
 
     async def run(self) -> None:
-        """Relay until one side ends the connection, or it is cut."""
+        """Relay until one side closes the connection or the gateway cuts it."""
         self._task = task = asyncio.current_task()
         self._line.on_gone = self._client_gone
         try:

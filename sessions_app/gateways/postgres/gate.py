@@ -18,23 +18,24 @@ from sessions_app.policy.commands.postgres.sql.expressions import Table
 from sessions_app.policy.commands.postgres.sql.passes import Passes
 from sessions_app.policy.commands.postgres.sql.showing import Shown
 
-# Statements of one transaction that an approver can read, and characters of all of them.
+# The maximum number of held statements of one transaction, and of their characters, so that approvers can
+# read them.
 MAX_STATEMENTS, MAX_TEXT = 20, 32_000
 # Milliseconds that the server waits for the gateway after a hold has expired.
 _LATER_MS = 15_000
-# A statement waits for locks for ten seconds at most, so that held transactions don't line up.
+# A statement waits for locks for ten seconds at most, so that transactions don't queue up behind held ones.
 _LIMIT_LOCKS = """
 SELECT set_config('lock_timeout', '10000', true)::text FROM pg_settings
  WHERE name = 'lock_timeout' AND (setting::int = 0 OR setting::int > 10000)
 """
-IN_FULL = "the transaction has more statements than an approver can read: commit fewer at once"
+IN_FULL = "the transaction has more statements than an approver can read: commit fewer at a time"
 
 
 class Gate:
     """The transaction of one connection.
 
-    ``block`` is who began its transaction block, if there is one. ``held`` are its statements that wait for
-    the COMMIT, with what their hold shows.
+    ``block`` says who began its transaction block, if there is one. ``held`` has the statements that wait for
+    the COMMIT, with the details that approvers see.
     """
 
     def __init__(self, attempts: Attempts, own: Own) -> None:
@@ -48,7 +49,7 @@ class Gate:
         self._facts: dict[Table, TableFacts] = {}
 
     async def facts(self, table: Table) -> TableFacts | None:
-        """Return what the server says about a table; None if the target has failed."""
+        """Return the facts about a table; None if the target has failed."""
         if table not in self._facts:
             found = await self.own.facts(table)
             if found is None:
@@ -59,12 +60,12 @@ class Gate:
     # Before and after a statement
 
     def is_full(self, run: Run) -> bool:
-        """Whether an approver could not read one more statement of the transaction."""
+        """Whether the transaction would become too long for approvers to read with one more statement."""
         size = sum(len(change.line) for change in self.held.values()) + len(run.entry.line)
         return len(self.held) >= MAX_STATEMENTS or size > MAX_TEXT
 
     async def prepare(self, run: Run, shown: Shown) -> Change | None:
-        """Begin a block, and read what the hold shows. Return None if the target has failed."""
+        """Begin a block, and read the details that approvers see. Return None if the target has failed."""
         facts = await self.facts(shown.table)
         if facts is None or not await self.own.drained():
             return None
@@ -160,11 +161,14 @@ class Gate:
         return bool(self.held) and not self._failed
 
     async def still(self) -> bool:
-        """Let the server know that it waits in a transaction. Return False if the transaction has failed."""
+        """Send the server the time limits of the wait, and synchronize.
+
+        Return False if the transaction has failed.
+        """
         return await self._limit() and await self.own.sync() == b"T"
 
     def settle(self, run: Run, state: str) -> None:
-        """Note that the record already has the end of a run whose hold ended in this state."""
+        """Discard a run whose end the hold has already recorded, if the hold ended in one of these states."""
         if state in ("denied", "lapsed", "over"):
             self._attempts.open.discard(run)
 

@@ -175,7 +175,7 @@ class Handling(Sending):
 
         Return whether the target continues with the next message. If the statement has a row limit, wait for
         its number of rows, and let the transaction fail if they exceed the limit. Statements in the gateway's
-        own block are waited for as well: an error of the COMMIT can take the place of the last result.
+        own block are also waited for, because an error of the COMMIT can replace the last result.
         """
         run, change = portal.run, None
         if isinstance(portal.does, Passes):

@@ -40,17 +40,17 @@ class Hiding:
         return f"[secret, sha256:{self._digest(value.encode('utf-8', 'replace'))[:_DIGEST].hex()}]"
 
     def text(self, text: str, values: Sequence[str | None] = ()) -> str:
-        """Return a text that is not allowed as recorded, with its bound values in a comment."""
+        """Return a refused text in its recorded form, with its bound values in a comment."""
         shown: Callable[[str], str] = self.digest if self.hides else repr
         return with_values(hidden(text, self.digest) if self.hides else text, values, shown)
 
     def refused(self, refused: Refused) -> Refused:
-        """Return a refusal as recorded. Its reason may quote a value."""
+        """Return a refusal in its recorded form, because its reason may quote a secret value."""
         reason = _REASONS.get(refused.code) if self.hides else None
         return refused if reason is None else replace(refused, reason=reason)
 
     def failure(self, reason: str) -> str:
-        """Return why a statement failed as recorded: the server's message may quote a value."""
+        """Return the recorded form of a failure, because the server's message may quote a secret value."""
         return _FROM_SERVER.sub(r"\1", reason) if self.hides else reason
 
 

@@ -35,10 +35,10 @@ class PageClient:
         self._asks = deque([(b"Q", wire.string(line))])
         self._answered = asyncio.Event()
 
-    # Its messages, and what it gets
+    # The client's messages, and those that it receives
 
     async def next(self) -> tuple[bytes, bytes]:
-        """Return its statement, and after the answer its goodbye."""
+        """Return the statement, then Terminate after the response."""
         if self._asks:
             return self._asks.popleft()
         await self._answered.wait()
@@ -52,7 +52,7 @@ class PageClient:
             else:
                 self.result.take(kind, content)
 
-    # A connection that is in memory
+    # The interface of a connection, in memory
 
     @property
     def writer(self) -> PageClient:
@@ -60,11 +60,11 @@ class PageClient:
         return self
 
     def is_closing(self) -> bool:
-        """Return False: it takes every message."""
+        """Return False, because this client accepts every message."""
         return False
 
     async def drain(self) -> None:
-        """Return at once: it has read every message."""
+        """Return immediately, because every message has been read."""
 
     def close(self) -> None:
         """Do nothing."""

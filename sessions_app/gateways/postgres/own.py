@@ -1,5 +1,6 @@
-"""Statements of the gateway's own, among those of a client. The client gets none of their answers but
-errors.
+"""The gateway's own statements, sent between those of a client.
+
+Of their responses, the client gets only errors.
 """
 
 from __future__ import annotations
@@ -34,10 +35,10 @@ SELECT json_build_object(
 
 @dataclass(frozen=True, slots=True)
 class TableFacts:
-    """What the server says about a table.
+    """Facts about a table, from the server.
 
     ``keys`` are the columns of its primary key, if the grant's role can read them. ``triggers`` and
-    ``cascades``: a change of a row may change others.
+    ``cascades``: whether changing a row may also change other rows.
     """
 
     keys: tuple[str, ...] = ()
@@ -47,7 +48,7 @@ class TableFacts:
 
 @dataclass(slots=True)
 class Own:
-    """Runs statements of the gateway's own on one connection."""
+    """Runs the gateway's own statements on one connection."""
 
     both: Sending
     names: Named
@@ -83,7 +84,7 @@ class Own:
         return await self.both.answer(wire.SYNC, Expected("sync", quiet=wire.READY)) or b""
 
     async def facts(self, table: Table) -> TableFacts | None:
-        """Return what the server says about a table; None if the target has failed."""
+        """Read the facts about a table from the server; None if the target has failed."""
         rows = await self.ask(_FACTS.format(quoted_text(table.schema), quoted_text(table.name)), 1)
         if rows is None:
             return None

@@ -1,5 +1,5 @@
-"""Results of statements that were started on a page, kept as recordings: one row a line as JSON, first the
-names of the columns.
+"""Results of statements that were started on a page, kept as recordings: the names of the columns, then the
+rows, with one JSON array per line.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from sessions_app.gateways.postgres import wire
 from sessions_app.gateways.postgres.wire import Fields
 from sessions_app.queries.record.recording_files import Room, recording_path
 
-# The most that is kept of a result. The rest is counted.
+# The maximum amount that is kept of a result. Further rows are only counted.
 MOST_ROWS, MOST_BYTES = 5000, 1024 * 1024
 
 
@@ -28,7 +28,7 @@ class Result:
     _size: int = 0
 
     def take(self, kind: bytes, content: bytes) -> None:
-        """Take one message of the target."""
+        """Process one message from the target."""
         if kind == wire.ROW_DESCRIPTION:
             self.columns = _names(Fields(content))
         elif kind == wire.DATA_ROW and len(self.rows) < MOST_ROWS:

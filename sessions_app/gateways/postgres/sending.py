@@ -67,7 +67,7 @@ class Sending:
         return await expected.wanted
 
     def refuse(self, answer: bytes) -> None:
-        """Let the target fail, and give the client this error instead of its own."""
+        """Make the target fail, and send the client this error instead of the target's."""
         self.send(wire.parse(FAILING_NAME, FAILING), Expected("refusal", refusal=answer))
         self.answers.skips = True
 

@@ -79,7 +79,7 @@ class Transcript:
         try:
             return self._recorder.close()
         except OSError:
-            # What is in the file is found later, like that of a lost gateway.
+            # The file is recovered later, like those of a lost gateway.
             return None
 
     def _say(self, text: str) -> None:

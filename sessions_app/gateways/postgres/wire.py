@@ -192,7 +192,7 @@ class Bind:
     rest: bytes
 
     def encoded(self, portal: str, statement: str, more: int = 0) -> bytes:
-        """Return the message under other names, for a statement that returns ``more`` columns of text."""
+        """Return the message with other names, for a statement that also returns ``more`` columns of text."""
         formats = struct.pack(f"!H{len(self.formats)}H", len(self.formats), *self.formats)
         values = b"".join(
             struct.pack("!i", -1) if one is None else struct.pack("!i", len(one)) + one for one in self.values

@@ -69,7 +69,7 @@ def parse_wish(username: str) -> Wish | None:
 
 
 def admit(*, proof: Proof, now: dt.datetime) -> list[Use]:
-    """Return the uses that this proof and user name have now. Looks the key up again, since it may have been
+    """Return the uses that this proof and user name allow now. Looks the key up again, since it may have been
     removed.
 
     Raises Suspended if the only grants that would be usable are suspended.

@@ -7,9 +7,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 
 class Digest:
-    """The SHA-256 of large pieces, computed in another thread."""
+    """Computes the SHA-256 of large chunks in another thread."""
 
-    # One thread keeps the pieces in order.
+    # A single thread keeps the chunks in order.
     _thread = ThreadPoolExecutor(1, thread_name_prefix="sha256")
 
     def __init__(self) -> None:
@@ -17,11 +17,11 @@ class Digest:
         self._last: Future[None] | None = None
 
     def update(self, data: bytes) -> None:
-        """Add a piece."""
+        """Add a chunk."""
         self._last = self._thread.submit(self._sha256.update, data)
 
     def hexdigest(self) -> str:
-        """Return the digest of all pieces, after a moment if some are still to be added."""
+        """Return the digest of all chunks. Waits for chunks that are still being processed."""
         if self._last is not None:
             self._last.result()
         return self._sha256.hexdigest()

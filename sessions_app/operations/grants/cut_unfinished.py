@@ -46,7 +46,7 @@ def cut_unfinished(*, of: Grant | Session, reason: str, now: dt.datetime) -> lis
 def record_finished(
     *, run: CommandRun, exchanged: Mapping[str, Json] | None = None, now: dt.datetime
 ) -> None:
-    """Record how a command ended, with the data exchanged over HTTP or transferred over SSH."""
+    """Record how a command ended, with a summary of the data that HTTP exchanged or SSH transferred."""
     record_end(
         event=Event.COMMAND_FINISHED,
         actor=Actor.system("gateway"),

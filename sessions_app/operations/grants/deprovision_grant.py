@@ -121,7 +121,7 @@ def deprovision_grant(*, grant_id: int, now: Callable[[], dt.datetime]) -> Grant
     try:
         leases = _LEASES(grant.pk)
         in_use = is_in_use(grant)
-        # The grant is ending, so nothing begins to create anything anymore.
+        # The grant is ending, so no further process starts to create objects for it.
         making = any(lease.making_until for lease in leases) and _made_until(grant, now())
         if not in_use and not making:
             return _finish(grant, _revoke(leases, grant, now), now())

@@ -14,8 +14,8 @@ from broker.audit.record import record_many
 from sessions_app.policy.references import request_ref
 
 PURGER = Actor.system("retention")
-# The maximum number of rows per transaction, and of transactions per run. At one run every ten minutes, these
-# are 33 grants a second.
+# The maximum number of rows per transaction, and of transactions per run. With one run every ten minutes,
+# this deletes up to 33 grants a second.
 BATCH, ROUNDS = 100, 200
 
 

@@ -1,4 +1,4 @@
-"""Suspend an active grant: nothing new begins until someone else resumes it."""
+"""Suspend an active grant: nothing new can run until someone else resumes it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,8 @@ class AlreadySuspended(Conflict):
 
 
 def suspend_grant(*, grant_id: int, actor: Identity, note: str = "", now: dt.datetime) -> Grant:
-    """Let nothing more begin under a grant, nor under grants delegated from it, until it is resumed.
+    """Prevent new sessions and commands under a grant, and under grants delegated from it, until it is
+    resumed.
 
     Running commands continue. Raises NotFound for grants that the actor can't end, NotActive,
     AlreadySuspended, NotSuspendable, InvalidInput.
@@ -59,7 +60,7 @@ def suspend_grant(*, grant_id: int, actor: Identity, note: str = "", now: dt.dat
         if grant is None:
             raise NotFound("Grant not found, or you can't suspend it.")
         _check(grant, now)
-        # What begins under a grant locks only that grant.
+        # A new session or command locks only its own grant.
         lock_descendants(grant_ids=[grant.pk])
         grant.held_at, grant.held_by, grant.held_note = now, actor, note
         grant.save(update_fields=["held_at", "held_by", "held_note"])

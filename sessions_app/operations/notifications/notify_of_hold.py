@@ -35,7 +35,7 @@ def notify_people_of_hold(
     """Notify these people of a held command. ``again`` is a reminder."""
     until = run.hold_lapses_at or now
     what = _commit(run.held_commit) if hasattr(run, "held_commit") else f"run {run.line}"
-    # A hold that its command does not require needs its reason.
+    # If the command itself does not require approval, the notification gives the reason for the hold.
     note = run.notes.rpartition("\n")[2]
     why = f"{note[:1].upper()}{note[1:]}. " if run.over_budget and run.notes else ""
     notify_approvers(

@@ -45,7 +45,7 @@ def send_notices(*, now: Callable[[], dt.datetime]) -> int:
 
     Without an email address or a mail server, a notification is shown only in the app. Stint stops mailing
     a notification if the server refuses it permanently, if the address is invalid, or after a dozen
-    failures, and then notifies administrators. A digest isn't mailed if none of its items still waits.
+    failures, and then notifies administrators. A digest isn't mailed if none of its items is still open.
 
     Any number of processes can run this at the same time: each claims its own notifications. No transaction
     is open while waiting for the server.

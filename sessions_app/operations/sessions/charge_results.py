@@ -14,7 +14,8 @@ from sessions_app.models.budget_use import minute_of
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.sessions.note_deviation import lock_watched
 
-# The part of what is left that may be reserved in advance, so that runs at the same time have their share.
+# The share of the remaining budget that one run may reserve in advance, so that concurrent runs get some as
+# well.
 _SHARE = 4
 
 
@@ -23,10 +24,10 @@ def charge_results(
 ) -> dict[str, int]:
     """Count bytes and rows of a running run's result, and return how many of each may pass.
 
-    Both are by measure (`bytes`, `rows`). If less is left than ``needed``, the result is empty: nothing may
-    pass, the budget counts as used up, and the grant ends if the budget says so. Otherwise, up to ``ahead``
-    more is reserved, which `return_charges` gives back if it is not used. The result is also empty if the run
-    is over.
+    Amounts are keyed by measure (`bytes`, `rows`). If less is left than ``needed``, the result is empty:
+    nothing may pass, the budget counts as used up, and the grant ends if the budget says so. Otherwise, up to
+    ``ahead`` more is reserved, which `return_charges` gives back if it is not used. The result is also empty
+    if the run is over.
     """
     with transaction.atomic():
         grant_id = CommandRun.objects.values_list("grant", flat=True).get(pk=run_id)
@@ -73,5 +74,5 @@ def _end_grants(run: CommandRun, needed: Mapping[str, int], now: dt.datetime) ->
             actor=None,
             reason=EndReason.BUDGET_USED,
             now=now,
-            note=f"the result of run {run.pk} is beyond the budget",
+            note=f"the result of run {run.pk} exceeds the budget",
         )

@@ -26,7 +26,7 @@ class Charged:
     """What the budgets decide about a run.
 
     ``then`` is None if the run fits; otherwise ``why`` is the reason, as a clause, and ``ends`` are the
-    grants that end. ``charges`` is what the run has added, as its row stores it.
+    grants that end. ``charges`` has the amounts that the run has added, as its row stores them.
     """
 
     then: Then | None = None
@@ -62,7 +62,7 @@ class _Item:
 
     def why(self, used: Decimal) -> str:
         what = f"{self.budget.sum} {say_amount(self.amount)}" if self.budget.sum else "it"
-        return f"{what} is beyond the budget ({self.budget.use(used)})"
+        return f"{what} exceeds the budget ({self.budget.use(used)})"
 
     def stored(self, minute: int, *, over: bool) -> dict[str, Any]:
         return {

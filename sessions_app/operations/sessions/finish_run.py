@@ -69,7 +69,7 @@ def finish_run(
     command exited, even with an error), `cut` (it was terminated, or its end is unknown) or `failed` (nothing
     was sent to the target). Anything else raises ValueError.
 
-    ``unused`` is how many bytes and rows were reserved of budgets and not used. A run that failed counts only
+    ``unused`` is the number of bytes and rows that were reserved but not used. A run that failed counts only
     if ``sent``: the target received it, and reported an error.
     """
     end = RunState(state)

@@ -46,11 +46,12 @@ def hold_commit(
     lasts: dt.timedelta,
     now: dt.datetime,
 ) -> Tried:
-    """Hold the first of these running statements for all of them, and notify approvers.
+    """Hold the first of these running statements on behalf of all, and notify approvers.
 
     ``content`` is what approvers see: each statement with its rows before and after. It is stored encrypted.
-    ``decision`` is the decision on the first statement. The hold lasts at most ``lasts``. The result is
-    refused if too many commands wait already. Raises GrantIsOver, SessionIsOver, TokenIsOver, NotUncommitted.
+    ``decision`` is the decision on the first statement. The hold lasts at most ``lasts``. The result is a
+    refusal if too many commands are already waiting. Raises GrantIsOver, SessionIsOver, TokenIsOver,
+    NotUncommitted.
     """
     with transaction.atomic():
         grant = lock_live(use, now)

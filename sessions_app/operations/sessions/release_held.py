@@ -31,7 +31,7 @@ def release_held(*, use: AnyUse, run_id: int, line: str, decision: Allowed, now:
 
     Raises GrantIsOver, SessionIsOver, TokenIsOver, StillHeld. ``line`` and ``decision`` belong to the held
     attempt, or to an identical one. If they differ from the row that the approver saw, nothing runs. The
-    command is refused if a budget that no approval exceeds was used up in the meantime.
+    command is refused if a budget that approvals can't exceed was used up in the meantime.
     """
     with transaction.atomic():
         if use.compiled.counts:

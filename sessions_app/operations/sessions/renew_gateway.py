@@ -28,10 +28,10 @@ class OpenAtGateway:
 class Renewed:
     """The state of the database at a renewal.
 
-    ``at`` is the database's time. ``gateways`` is the number of gateways with a lease. ``open`` has the
-    sessions that are open at this gateway according to their rows. The gateway may know fewer, because the
-    result of opening a session can be lost. ``keys`` changes when a key that gateways share is created,
-    rotated or retired.
+    ``at`` is the database's time. ``gateways`` is the number of gateways with a lease. ``open`` contains the
+    sessions that the database lists as open at this gateway. The gateway may know fewer, because the result
+    of opening a session can be lost. ``keys`` changes when a key that gateways share is created, rotated or
+    retired.
     """
 
     id: int

@@ -1,4 +1,4 @@
-"""Give back what a run reserved of budgets and did not use."""
+"""Return to the budgets the amounts that a run reserved but did not use."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from sessions_app.models.budget_use import minute_of
 
 
 def return_charges(*, run: CommandRun, unsent: bool, unused: Mapping[str, int], now: dt.datetime) -> None:
-    """Subtract from the budgets what a locked run did not use, and update the run's charges.
+    """Subtract from the budgets the amounts that a locked run did not use, and update the run's charges.
 
-    ``unsent``: nothing was sent to the target, so nothing counts. ``unused`` is how many bytes and rows the
-    gateway had reserved for results that did not come.
+    ``unsent``: nothing was sent to the target, so nothing counts. ``unused`` is the number of bytes and rows
+    that the gateway had reserved for results but did not use.
     """
     back: list[Decimal] = []
     for charge in run.charges:

@@ -51,8 +51,8 @@ class Tried:
     """The outcome of an attempted line. ``line`` is the line as stored.
 
     ``deadline`` is the latest time at which the command ends. ``serial`` identifies its certificate.
-    ``approvable``: someone can approve the command, if it is held. ``counts`` is what budgets count of its
-    results (`bytes`, `rows`), which must be charged before they pass.
+    ``approvable``: someone can approve the command, if it is held. ``counts`` has the measures that budgets
+    count of its results (`bytes`, `rows`), which must be charged before they pass.
     """
 
     run_id: int
@@ -92,7 +92,7 @@ def try_command(
     decision = _storable(decision, line, ordered=order_id is not None)
     with transaction.atomic():
         if isinstance(decision, Refused) or use.compiled.counts:
-            # A refusal, and a run that is counted, locks the parent grants first.
+            # Refusals, and runs that count against budgets, lock the parent grants first.
             lock_watched(grant_id=use.grant_id)
         grant = lock_live(use, now)
         if isinstance(decision, Allowed) and decision.index not in grant.commands:
@@ -206,7 +206,7 @@ def _tried(
 
 
 def counted_in(run: CommandRun) -> frozenset[str]:
-    """Return what budgets count of the results of a run."""
+    """Return the measures that budgets count of a run's results."""
     return frozenset(charge["measure"] for charge in run.charges) & {"bytes", "rows"}
 
 

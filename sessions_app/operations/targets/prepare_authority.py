@@ -96,7 +96,7 @@ def _for_ssh(now: dt.datetime) -> _Made:
 
 
 def _for_web(now: dt.datetime) -> _Made:
-    """Create a certificate. The fingerprint has the format of the column: 64 hex digits without colons."""
+    """Create a certificate. Its fingerprint is stored as 64 hex digits without colons."""
     made = make_authority(f"Stint gateway CA {now:%Y-%m-%d}", now=now)
     digest = fingerprint(made.certificate).replace(":", "").lower()
     return _Made(made.certificate.decode("ascii"), digest, made.key)

@@ -53,7 +53,7 @@ def amount_of(value: object) -> Decimal:
     Raises AmountRefused for negative numbers, exponents in text, and more than 15 digits or 6 decimal places.
     """
     try:
-        # The shortest text of a number that has survived parsing is what its sender wrote.
+        # A parsed number's shortest text has the digits that its sender wrote.
         exact = value if isinstance(value, str) else format(Decimal(repr(value)), "f")
     except InvalidOperation:
         exact = ""
@@ -113,7 +113,8 @@ class Budget(BaseModel):
     )
     then: Then = Field(
         default="hold",
-        description="What happens to a run beyond it: it waits for approval, is refused, or ends the grant",
+        description="What happens to a run that exceeds it: it waits for approval, is refused, or ends "
+        "the grant",
     )
 
     @model_validator(mode="after")
@@ -122,7 +123,7 @@ class Budget(BaseModel):
         if len(given) != 1:
             raise ValueError("needs exactly one of calls, sum, bytes and rows")
         if (self.sum is None) != (self.most is None):
-            raise ValueError("needs `most` with `sum`, and only there: {sum: amount, most: 500}")
+            raise ValueError("needs `most` with `sum`, and only with `sum`: {sum: amount, most: 500}")
         return self
 
     @property
@@ -136,7 +137,7 @@ class Budget(BaseModel):
 
     @property
     def limit(self) -> Decimal:
-        """The most that fits."""
+        """The maximum amount."""
         if self.most is not None:
             return self.most
         return Decimal(self.calls or self.bytes or self.rows or 0)
@@ -170,14 +171,16 @@ class Budget(BaseModel):
 
 
 def say_budgets(budgets: Iterable[Budget]) -> Iterator[str]:
-    """Yield the limits as sentences, those with the same consequence together."""
+    """Yield the limits as sentences, grouped by consequence."""
     ordered = sorted(budgets, key=lambda one: STRICTNESS[one.then])
     for then, among in groupby(ordered, key=lambda one: one.then):
         yield f"{', '.join(one.text for one in among)}; {_THEN[then]}"
 
 
 def looser(inner: Iterable[Budget], outer: Iterable[Budget]) -> str | None:
-    """Return, as a clause, which limit of the outer budgets the inner ones exceed; None if they keep all."""
+    """Return, as a clause, which limit of the outer budgets the inner ones exceed; None if they exceed
+    none.
+    """
     ours = tuple(inner)
     for theirs in outer:
         if not any(_within(one, theirs) for one in ours):

@@ -273,8 +273,9 @@ CODES: Mapping[str, Code] = {
     ),
     "held_call": Code(
         "warning",
-        "A held `call` waits before it is sent. Approvers see the call, and not the rows that it changes.",
-        "Write its statements as `sql`, which wait at COMMIT, or accept that approvers don't see the rows.",
+        "A held `call` waits before it is sent. Approvers see the call, but not the rows that it changes.",
+        "Write its statements as `sql`, which wait at COMMIT, or accept the finding, and state why "
+        "approvers don't need to see the rows.",
     ),
     "no_where": Code(
         "error or warning",

@@ -189,7 +189,9 @@ class BudgetedSet(CommandSetDocument):
             for at, one in enumerate(budget):
                 where = f"{path}[{at}]"
                 if one.measure not in self.MEASURES:
-                    yield Problem(where, f"{one.measure} can't be counted here: use calls, sum or bytes")
+                    yield Problem(
+                        where, f"{one.measure} can't be counted for these commands: use calls, sum or bytes"
+                    )
                 if one.sum is not None and path == "budget":
                     yield Problem(where, "a sum belongs to one command: move it to the command's budget")
         for index, rule in enumerate(self.commands):

@@ -1,4 +1,4 @@
-"""The linter for budgets: amounts that the holder chooses, and nothing adds up."""
+"""The linter for budgets. It finds amounts that the holder chooses without a limit on their total."""
 
 from __future__ import annotations
 

@@ -213,7 +213,7 @@ class Pattern(ParameterType):
 
     @property
     def limits(self) -> str:
-        return f"text like {self.pattern}"
+        return f"text that matches {self.pattern}"
 
     @property
     def wanted(self) -> str:

@@ -108,7 +108,7 @@ class RoleInWorkflow:
 class WorkflowVouches:
     """Reports whether the workflow replaces approvals under the policy.
 
-    If the workflow may be the requester's own, people must approve instead, so this rule never denies.
+    If the requester may have created the workflow, people must approve instead, so this rule never denies.
     """
 
     tag: ClassVar[str] = "workflow_vouches"

@@ -50,7 +50,7 @@ def web_gateway(now: dt.datetime) -> WebGateway:
     gateways.
     """
     known = GatewayNode.objects.filter(seen_at__gt=now - _KNOWN_FOR).exclude(tls_fingerprint="")
-    # Only running gateways, if there are any, because stopped ones may have had another certificate.
+    # If any gateways are running, only those: stopped ones may have had another certificate.
     running = known.filter(stopped_at__isnull=True, seen_at__gt=now - _RUNS_FOR)
     said = set((running if running.exists() else known).values_list("tls_fingerprint", flat=True))
     trusted = {

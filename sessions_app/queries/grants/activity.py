@@ -156,7 +156,9 @@ def granted(known: Known) -> list[Granted]:
 
 
 def to_review(reader: Identity, period: Period, now: dt.datetime) -> list[Reviews]:
-    """Return the grants of the period that the reader may see and that wait for a review, by part."""
+    """Return, for each part of the period, the grants that still need a review and that the reader may
+    see.
+    """
     waiting = Grant.objects.visible_to(reader).filter(
         created_in(period), review_due_at__isnull=False, reviewed_at__isnull=True
     )

@@ -20,8 +20,8 @@ from sessions_app.queries.catalog.command_sets import compiled
 class BudgetState:
     """One budget of a grant, and how much of it is used.
 
-    ``command`` is empty for a budget of all commands together. Amounts are decimal numbers as text. ``used``
-    concerns the last hour for a budget per hour, until the grant has ended.
+    ``command`` is empty for a budget of all commands together. Amounts are decimal numbers as text. For a
+    budget per hour, ``used`` is the amount of the last hour, until the grant ends.
     """
 
     command: str

@@ -1,4 +1,4 @@
-"""What a transaction that waits at its COMMIT would change, for those who may decide on it."""
+"""The changes of a transaction that is held at its COMMIT, for the people who can decide the hold."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Suspended grants: nothing new begins under them until they are resumed."""
+"""Suspended grants: nothing new can run under them until they are resumed."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def suspension_of(grant: Grant) -> str:
 
 
 def suspended_at(holder_id: int, kind: str, target: str, grant_ref: str | None, now: dt.datetime) -> str:
-    """Return a sentence about an active grant of a holder on a target that is suspended; empty if none is.
+    """Return a sentence about a holder's suspended grant on a target; empty if there is none.
 
     ``grant_ref`` None means any grant.
     """

@@ -184,9 +184,7 @@ def _standing(request: AccessRequest) -> list[Approval]:
 
 
 def why_never_met(document: PolicyDocument) -> str:
-    """Return why the people that a policy names couldn't approve any request under it now; empty if they
-    could.
-    """
+    """Return why a policy's approvers can't approve any request under it now; empty if they can."""
     groups = document.approver_groups
     said = short_of(document.clauses, groups_of_people(groups, but=()), "person", "people")
     if not said:

@@ -17,7 +17,10 @@ MOST_DAYS = 31
 
 
 def percentile(share: float, column: str) -> str:
-    """Return the SQL of the value below which a share of a column lies, interpolated between two values."""
+    """Return the SQL for a percentile of a column, interpolated between two values.
+
+    ``share`` is from 0 to 1.
+    """
     return f"percentile_cont({share}) WITHIN GROUP (ORDER BY {column})"
 
 

@@ -63,7 +63,7 @@ def output_for(run: CommandRun, reader: Identity, now: dt.datetime) -> Output | 
 def shown_for(
     run: CommandRun, reader: Identity, now: dt.datetime, read: Callable[[io.BufferedReader], Shown]
 ) -> Shown | None:
-    """Return what ``read`` makes of a run's recording, like ``output_for``."""
+    """Open a run's recording under the rules of ``output_for``, and return what ``read`` returns for it."""
     running = run.state == RunState.RUNNING
     try:
         file = open_file(recording_path(run.grant.ref, run.pk)) if running else open_recording(run)

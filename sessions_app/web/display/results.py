@@ -1,6 +1,6 @@
 """Results of statements that were started on a page.
 
-A result is kept as a recording with one JSON array a line, first the names of the columns.
+A result is kept as a recording: the names of the columns, then the rows, with one JSON array per line.
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ class GrantPage:
     # Who can review this break-glass access, if a review is due but the reader can't do it.
     reviewers: Sequence[Identity]
     may_release: bool
-    # What suspends the grant; None if the reader can't suspend it now.
+    # The form that suspends the grant; None if the reader can't suspend it now.
     suspending: SuspendForm | None
     targets: Sequence[Target]
     target: Target | None

@@ -106,7 +106,7 @@ def watch(request: HttpRequest, ref: str, run: int) -> HttpResponse:
 
 
 class _Wait(NamedTuple):
-    """What a held command waits for: the people who can allow it, and whether the reader is one of them."""
+    """The people who can allow a held command, and whether the reader is one of them."""
 
     deciders: str
     may_decide: bool

@@ -44,7 +44,7 @@ class Integrity:
 
     @property
     def tone(self) -> str:
-        """The tone of the panel."""
+        """The color of the panel, as a CSS tone."""
         if self.verification is None:
             return "mute"
         if self.is_broken:

@@ -88,7 +88,7 @@ class Replay:
         if self.run.grant.cluster.kind != "postgres":
             return ""
         if is_result(self.run):
-            return "The result of the statement: the names of its columns, then one row a line."
+            return "The result of the statement: the names of its columns, then one row per line."
         return "The connection from this statement on, without the rows that statements returned."
 
     @property

@@ -81,8 +81,9 @@ def _are(count: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """One grant for an incident, and the activity under it: `3 commands, 1 refused`. ``suspending`` suspends
-    the grant; None if the reader can't suspend it now.
+    """One grant for an incident, and the activity under it: `3 commands, 1 refused`.
+
+    ``suspending`` is the form that suspends the grant; None if the reader can't suspend it now.
     """
 
     grant: Grant

@@ -24,7 +24,7 @@ def test_a_held_transaction_shows_each_row_before_and_after_and_draws_nothing_on
     }
     assert held_commit(row).splitlines() == [
         "UPDATE app.orders SET note = 'late'",
-        "3 rows changed, not committed yet. Rows are locked while this waits.",
+        "3 rows changed, not committed yet. The rows stay locked until the decision.",
         "  id: 2, note: NULL → \ufffd[2Jlate",
         "  id: + 3, note: + NULL",
         "  1 more, not shown.",

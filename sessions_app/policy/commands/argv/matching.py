@@ -21,7 +21,7 @@ def match_word(spec: Word, word: str, types: Mapping[str, ParameterType], matche
     for position, piece in enumerate(spec):
         if isinstance(piece, str):
             if not word.startswith(piece, at) or (position == len(spec) - 1 and at + len(piece) != len(word)):
-                raise ValueRefused(f"{clip(_spec_text(spec))} is allowed here, but {clip(word)} is not")
+                raise ValueRefused(f"expected {clip(_spec_text(spec))} instead of {clip(word)}")
             at += len(piece)
             continue
         end = _value_end(spec, position, word, at)

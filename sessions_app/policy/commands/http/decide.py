@@ -252,7 +252,7 @@ def _explain(compiled: CompiledSet, asked: Asked) -> Refused:
         return Refused("the approvers excluded this request from the grant", None, "left_out")
     allows = [one for one in compiled.commands if one.allows]
     if not allows:
-        return Refused("nothing is allowed here: the list of requests is empty", None, "empty")
+        return Refused("nothing is allowed: the list of requests is empty", None, "empty")
     for one in allows:
         found = one.pattern.fullmatch(asked.path)
         if found and one.template.method == method:
@@ -265,7 +265,7 @@ def _explain(compiled: CompiledSet, asked: Asked) -> Refused:
             f"{clip(method)} is not allowed on this path, only {methods}", same_path[0].text, "method"
         )
     nearest = max(allows, key=lambda one: (_likeness(one, method, asked.path), -one.index))
-    return Refused(f"{clip(asked.path)} is not one of the paths allowed here", nearest.text, "path")
+    return Refused(f"{clip(asked.path)} is not one of the allowed paths", nearest.text, "path")
 
 
 def _likeness(one: CompiledHTTPCommand, method: str, path: str) -> float:

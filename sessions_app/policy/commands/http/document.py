@@ -212,7 +212,7 @@ class HTTPCommandSet(BudgetedSet):
 
     def sum_fault(self, rule: CommandRule, name: str) -> str:
         if not isinstance(rule, HTTPRequest):
-            return "is not counted here: remove it"
+            return "is not counted for this kind of command: remove it"
         if name in rule.optional:
             return "can't be optional, because a request without it has an unknown amount"
         among = next((values for key, values in rule.limited if key != "headers" and name in values), None)

@@ -1,4 +1,4 @@
-"""The linter for HTTP. It finds what a command set allows beyond what is obvious."""
+"""The linter for HTTP. It finds non-obvious effects of a command set."""
 
 from collections.abc import Iterator
 from itertools import combinations

@@ -42,7 +42,7 @@ def decide_access(compiled: CompiledSet, asked: Request) -> Allowed | Refused:
             rule = command.rule
             free = {name: value for name, value in values.items() if name in command.types}
             return Allowed(command.index, rule.effect, False, rule.finish_seconds, free, (str(asked),))
-        reason = f"{asked} is allowed here, but an authorization webhook does not see its {unseen}"
+        reason = f"{asked} is allowed, but an authorization webhook does not see its {unseen}"
         faults.append(Refused(reason, command.text(compiled.bindings), "value"))
     if faults:
         return faults[0]

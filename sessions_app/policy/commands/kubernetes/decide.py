@@ -106,7 +106,7 @@ def decide_request(compiled: CompiledSet, request: KubeRequest, sent: Sent) -> A
         return LEFT_OUT
     if faults:
         fault = min(faults, key=_urgency)
-        reason = f"{request} is allowed here, but not in this form: {fault.reason}"
+        reason = f"{request} is allowed, but not in this form: {fault.reason}"
         return Refused(reason, fault.command.text(compiled.bindings), fault.code)
     return nothing_allows(compiled, _asked(request))
 
@@ -203,7 +203,7 @@ def decide(compiled: CompiledSet, line: str) -> Allowed | Refused:
 def nothing_allows(compiled: CompiledSet, asked: Request) -> Refused:
     """Return the refusal for a request that no command sends, with the most similar command."""
     if not compiled.commands:
-        return Refused("nothing is allowed here: the list of commands is empty", None, "empty")
+        return Refused("nothing is allowed: the list of commands is empty", None, "empty")
     nearest = max(compiled.commands, key=lambda command: (_likeness(command, asked), -command.index))
     why = f"nothing here allows you to {asked}{_hint(compiled, asked)}"
     return Refused(why, nearest.text(compiled.bindings), "right")

@@ -19,7 +19,7 @@ _SLOT = re.compile(r"\{([a-z][a-z0-9_]{0,62})\}")
 
 
 def fillable(compiled: CompiledSet) -> frozenset[int]:
-    """Return the indices of the commands that Stint can run itself, because their run is a single request."""
+    """Return the indices of the commands that Stint can run itself: those that need only a single request."""
     return frozenset(command.index for command in compiled.commands if sent_alone(command.steps) is not None)
 
 

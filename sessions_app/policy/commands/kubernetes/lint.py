@@ -1,4 +1,4 @@
-"""The linter for Kubernetes. It finds what rights allow beyond what is obvious.
+"""The linter for Kubernetes. It finds non-obvious effects of rights.
 
 Its findings are shown before publishing.
 """

@@ -119,7 +119,7 @@ _BY_PLACE = {(one.group, one.plural): one for one in _BY_WORD.values()}
 
 
 def find_resource(word: str) -> Resource:
-    """Return the resource that kubectl understands by a word: `deploy`, `deployments.apps`. Raises
+    """Return the resource to which kubectl resolves a word, such as `deploy` or `deployments.apps`. Raises
     RuleRefused.
     """
     plain, _, group = word.partition(".")

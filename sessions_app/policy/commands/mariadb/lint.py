@@ -1,4 +1,4 @@
-"""The linter for MariaDB. It finds what a set of privileges allows beyond what is obvious."""
+"""The linter for MariaDB. It finds non-obvious effects of a set of privileges."""
 
 from __future__ import annotations
 

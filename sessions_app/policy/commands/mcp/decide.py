@@ -239,11 +239,9 @@ def _explain(compiled: CompiledSet, name: str, arguments: Json, seen: Seen | Non
     if same:
         return Refused(next(_faults(same[0], arguments, _Found(), seen)), same[0].text, "value")
     if not compiled.by_tool:
-        return Refused("nothing is allowed here: the list of tools is empty", None, "empty")
+        return Refused("nothing is allowed: the list of tools is empty", None, "empty")
     nearest = max(compiled.by_tool, key=lambda known: (_likeness(known, name), known))
-    return Refused(
-        f"{clip(name)} is not one of the tools allowed here", compiled.by_tool[nearest][0].text, "tool"
-    )
+    return Refused(f"{clip(name)} is not one of the allowed tools", compiled.by_tool[nearest][0].text, "tool")
 
 
 def _likeness(known: str, name: str) -> int:

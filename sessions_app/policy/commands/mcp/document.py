@@ -99,7 +99,7 @@ class MCPCall(MCPRule, BudgetedRule):
     sinks: tuple[StrictStr, ...] = Field(
         default=(),
         max_length=MAX_ARGUMENTS,
-        description="Arguments that say where something goes, or what is changed or destroyed",
+        description="Arguments that determine a destination, or which data is changed or deleted",
     )
     free_sinks: Mapping[StrictStr, Reason] = Field(
         default={},

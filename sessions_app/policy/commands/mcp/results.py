@@ -194,7 +194,7 @@ def _roots(result: Mapping[str, Any]) -> Iterator[Json]:
         # Servers have to wrap a result that is not an object.
         if set(structured) == {"result"}:
             yield structured["result"]
-        # A text beside it repeats it, or is what an outsider wrote: never more than it has.
+        # Text next to structured content repeats it, or was written by outsiders, so it is not read.
         return
     content = result.get("content")
     for block in content if isinstance(content, list) else ():

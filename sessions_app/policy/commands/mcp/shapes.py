@@ -114,7 +114,7 @@ class Shape(BaseModel):
         if self.has_const or self.enum:
             return "one of " + ", ".join(map(str, self.enum)) if self.enum else str(self.const)
         if self.type == "string":
-            like = f" like {self.pattern}" if self.pattern else ""
+            like = f" that matches {self.pattern}" if self.pattern else ""
             return (
                 f"text{like}, at most {MAX_VALUE if self.max_length is None else self.max_length} characters"
             )
@@ -269,4 +269,4 @@ def _text_fault(shape: Shape, value: str, *, broad: bool) -> str | None:
         if broad
         else compile_pattern(shape.pattern).fullmatch(value) is not None
     )
-    return None if matches else f"{clip(value)} is not text like {shape.pattern}"
+    return None if matches else f"{clip(value)} does not match {shape.pattern}"

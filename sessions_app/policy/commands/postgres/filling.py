@@ -44,10 +44,11 @@ def lines_for(compiled: StatementSet, index: int, values: Mapping[str, str]) -> 
 
 
 def line_of(compiled: StatementSet, index: int, values: Mapping[str, str]) -> str | None:
-    """Fill the command `index` with a form's values, and return it as a person would type it, allowed or not.
+    """Fill the command `index` with a form's values, and return the line as a person would type it, even if
+    it is not allowed.
 
-    Returns None if there is no such command or a value is missing. Raises QuoteRefused for a value that no
-    line can contain.
+    Returns None if there is no such command or a value is missing. Raises QuoteRefused for a value that can't
+    be quoted.
     """
     command = _find(compiled, index)
     if command is None or _free(command) - set(values):

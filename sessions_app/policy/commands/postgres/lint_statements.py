@@ -264,7 +264,7 @@ def _holds(one: CompiledStatement) -> Iterator[Finding]:
         yield _found(
             one,
             "held_call",
-            "an approver sees the call before it runs, and not the rows that it changes",
+            "an approver sees the call before it runs, but not the rows that it changes",
             "write its statements as `sql`, which wait at COMMIT, or accept it with a reason",
             field="hold",
         )

@@ -48,7 +48,7 @@ class Runs:
 
     ``text`` is the SQL to send, with `$n` for each bound parameter. ``allowed.line`` is the SQL with its
     values in place; secret values are left out. ``max_rows``: a run that changes more rows must be rolled
-    back. ``shown`` is what its hold shows, if it is held at its COMMIT.
+    back. ``shown`` has the details that approvers see, if it is held at its COMMIT.
     """
 
     text: str
@@ -104,7 +104,7 @@ def decide_line(compiled: StatementSet, line: str) -> Allowed | Refused:
     if isinstance(found[0], Runs):
         return found[0].allowed
     if not compiled.commands:
-        return Refused("nothing is allowed here: the list of commands is empty", None, "empty")
+        return Refused("nothing is allowed: the list of commands is empty", None, "empty")
     return Refused("the gateway passes this statement on without a rule: it is not a command", None, "passes")
 
 
@@ -157,8 +157,8 @@ def _fits_form(command: CompiledStatement, read: _Read) -> bool:
 class Prepared:
     """A prepared statement.
 
-    ``text`` is the SQL to send, and ``places`` the number of its parameters. ``shown`` is what its hold
-    shows, if some values make it one that is held at its COMMIT.
+    ``text`` is the SQL to send, and ``places`` the number of its parameters. ``shown`` has the details that
+    approvers see, if some values cause it to be held at its COMMIT.
     """
 
     text: str
@@ -364,7 +364,7 @@ def _is_number(value: Value, place: Place | Value, read: _Read, number: int) -> 
 
 def _refused(compiled: StatementSet, error: SQLRefused, statements: Sequence[RawStmt] = ()) -> Refused:
     if not compiled.commands and error.code != "syntax":
-        return Refused("nothing is allowed here: the list of commands is empty", None, "empty")
+        return Refused("nothing is allowed: the list of commands is empty", None, "empty")
     kind = statements[0].stmt.WhichOneof("node") if statements else ""
     same = [one.text for one in compiled.commands if f"{one.verb.lower()}_stmt" == kind]
     nearest = next(iter([*same, *(one.text for one in compiled.commands)]), None)
@@ -378,7 +378,7 @@ def _explain(compiled: StatementSet, read: _Read, values: tuple[Value, ...]) -> 
         if (one.limits or one.shape == statement.shape) and not _command_fault(one, read, values, {}):
             return Refused("the approvers excluded this command from the grant", None, "left_out")
     if not compiled.commands:
-        return Refused("nothing is allowed here: the list of commands is empty", None, "empty")
+        return Refused("nothing is allowed: the list of commands is empty", None, "empty")
     for one in compiled.by_shape.get(statement.shape, ()):
         fault = _command_fault(one, read, values, {})
         return Refused(fault or "a value is not allowed", one.text, "value")

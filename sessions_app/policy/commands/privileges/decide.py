@@ -205,7 +205,7 @@ class Dialect:
         if self._first(compiled.left_out, asked)[0] is not None:
             return Refused("the approvers excluded this command from the grant", None, "left_out")
         if not compiled.commands:
-            return Refused("nothing is allowed here: the list of commands is empty", None, "empty")
+            return Refused("nothing is allowed: the list of commands is empty", None, "empty")
         every = [one for command in compiled.commands for one in command.privileges]
         nearest = max(every, key=lambda one: _likeness(one, asked))
         code = "privilege" if _same(nearest, asked) else "object"

@@ -1,6 +1,4 @@
-"""What the linters for databases share: findings about what a set of privileges allows beyond what is
-obvious.
-"""
+"""What the linters for databases share: findings about non-obvious effects of a set of privileges."""
 
 from __future__ import annotations
 
@@ -118,6 +116,6 @@ def overlaps(document: PrivilegeSet) -> Iterator[Finding]:
                     "warning",
                     "overlap",
                     f"commands[{index}].grant",
-                    f"`{one}` is also in commands[{first}]: the stricter one decides",
+                    f"`{one}` is also in commands[{first}]: the stricter rule applies",
                     "remove one of them",
                 )

@@ -233,7 +233,7 @@ def _explain(compiled: CompiledSet, argv: tuple[str, ...]) -> Refused:
         if len(command.words) == len(argv) and _match(command, argv) is not None:
             return Refused("the approvers excluded this command from the grant", None, "left_out")
     if not compiled.commands:
-        return Refused("nothing is allowed here: the list of commands is empty", None, "empty")
+        return Refused("nothing is allowed: the list of commands is empty", None, "empty")
     same = [command for command in compiled.commands if command.plain[0] == argv[0]]
     if not same and (line := transfers.old_protocol(argv)):
         why = f"{clip(argv[0])} uses its own protocol: use sftp instead, as in {clip(line, length=300)[1:-1]}"
@@ -245,7 +245,7 @@ def _explain(compiled: CompiledSet, argv: tuple[str, ...]) -> Refused:
             command.plain[0] or "" for command in compiled.commands if isinstance(command.rule, SSHCommand)
         )
         return Refused(
-            f"{clip(argv[0])} is not one of the programs allowed here: {_some(programs)}", None, "program"
+            f"{clip(argv[0])} is not one of the allowed programs: {_some(programs)}", None, "program"
         )
     nearest = max(same, key=lambda command: (_likeness(command, argv), -command.index))
     reason, code, value = _difference(nearest, argv, compiled.bindings)
@@ -383,10 +383,11 @@ def fillable(compiled: CompiledSet) -> frozenset[int]:
 
 
 def line_of(compiled: CompiledSet, index: int, values: Mapping[str, str]) -> str | None:
-    """Fill the command `index` with a form's values, and return it as typed, allowed or not.
+    """Fill the command `index` with a form's values, and return the line as a person would type it, even if
+    it is not allowed.
 
-    Returns None if there is no such command or a value is missing. Raises QuoteRefused for a value that no
-    line can contain.
+    Returns None if there is no such command or a value is missing. Raises QuoteRefused for a value that can't
+    be quoted.
     """
     command = next((command for command in compiled.commands if command.index == index), None)
     if command is None or {free.name for free in _view(command).free} - set(values):

@@ -1,4 +1,4 @@
-"""Check one command against the table of programs, to find what it can do beyond what is obvious.
+"""Check one command against the table of programs, to find its non-obvious effects.
 
 A word that is not in the table is never skipped, but reported as a hit. Programs that start another one
 (`sudo`, `timeout`, `busybox`) are followed to that program, at any depth.

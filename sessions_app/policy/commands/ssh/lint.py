@@ -1,4 +1,4 @@
-"""The linter for SSH. It finds what a command set allows beyond what is obvious. Its findings are
+"""The linter for SSH. It finds non-obvious effects of a command set. Its findings are
 shown before publishing.
 """
 

@@ -1,4 +1,4 @@
-"""Check whether a file rule reaches more than is obvious: code, keys, devices or web pages."""
+"""Check whether a file rule has non-obvious effects: access to code, keys, devices or web pages."""
 
 from __future__ import annotations
 

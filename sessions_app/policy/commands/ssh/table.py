@@ -22,7 +22,7 @@ from sessions_app.policy.documents import DocumentError, Problem, load_yaml_with
 
 PROGRAMS = Path(__file__).with_name("programs.yaml")
 
-# Dangers: what a program can do to its target, or through it, beyond what is obvious.
+# Dangers: the non-obvious effects that a program can have on its target, or through it.
 Can = Literal[
     "run",
     "write",

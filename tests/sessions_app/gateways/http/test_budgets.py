@@ -69,7 +69,7 @@ def test_a_request_beyond_the_sum_waits_until_a_person_allows_it(place, grants):
         waiting = pool.submit(place.ask, grant, "PUT /prices/S-43", {"price": 2})
         eventually(lambda: grant.runs.filter(state="held").exists())
         run = grant.runs.get(state="held")
-        assert run.notes == "held because price 2 is beyond the budget (99 of 100 used)"
+        assert run.notes == "held because price 2 exceeds the budget (99 of 100 used)"
         decide_hold(run_id=run.pk, actor=place.world.bob, allow=True, now=now())
         assert waiting.result(40).status == 200
     assert says(grant)[0] == "price: 101 of 100 used"
@@ -93,7 +93,7 @@ def test_a_download_that_does_not_fit_is_withheld_before_it_begins(place, grants
     eventually(lambda: says(grant)[2] == "655360 B of 1 MB used")
     reply = place.ask(grant, "GET /download/S-42?pieces=6")
     assert (reply.status, reply.json["code"]) == (403, "withheld")
-    assert reply.json["title"] == "Its result is beyond the budget."
+    assert reply.json["title"] == "Its result exceeds the budget."
     assert place.ask(grant, "GET /download/S-42?pieces=1").json["context"]["code"] == "budget"
 
 

@@ -80,7 +80,7 @@ def test_of_many_calls_at_once_two_are_made_and_a_third_needs_a_person(endpoint,
     said = play(endpoint, raw.token, *[MAIL] * 12, together=True)
     assert sorted(map(code, said)) == ["held"] * 10 + ["made"] * 2
     run = CommandRun.objects.filter(grant=grant, state="held").latest("pk")
-    assert run.notes == "held because it is beyond the budget (2 of 2 calls used)"
+    assert run.notes == "held because it exceeds the budget (2 of 2 calls used)"
     decide_hold(run_id=run.pk, actor=endpoint.world.bob, allow=True, now=now())
     assert [code(one) for one in play(endpoint, raw.token, MAIL, MAIL)] == ["made", "held"]
     assert len(endpoint.desk.calls) == 3
@@ -96,9 +96,9 @@ def test_results_pass_while_they_fit_and_the_next_is_withheld_before_calls_are_r
     assert len(endpoint.desk.calls) == made + 1
     assert sum(CommandRun.objects.filter(grant=grant).values_list("output_bytes", flat=True)) <= 1000
     withheld = CommandRun.objects.filter(grant=grant, state="done").latest("pk")
-    assert withheld.reason == "its result is beyond the budget; its result is withheld"
+    assert withheld.reason == "its result exceeds the budget; its result is withheld"
     (denied,) = play(endpoint, raw.token, LOOK_UP)
-    assert denied["reason"] == "it is beyond the budget (1 KB of 1 KB used)."
+    assert denied["reason"] == "it exceeds the budget (1 KB of 1 KB used)."
     left = {one["command"]: one["says"] for one in denied["budgets"]}
     assert left['look_up {"id": …}'] == "1 KB of 1 KB used"
 

@@ -35,7 +35,7 @@ def test_what_fits_runs_and_the_next_call_waits_with_the_reason(holding):
     assert holder.says == ["2 of 2 calls used", "amount: 10.5 of 10.5 used"]
     tried = holder.spend(0)
     assert tried.verdict == "held"
-    assert last("command.held").data["notes"] == ["held because it is beyond the budget (2 of 2 calls used)"]
+    assert last("command.held").data["notes"] == ["held because it exceeds the budget (2 of 2 calls used)"]
     assert CommandRun.objects.get(pk=tried.run_id).over_budget
     assert intact()
 
@@ -44,7 +44,7 @@ def test_an_amount_that_does_not_fit_is_refused_and_a_smaller_one_still_fits(hol
     holder = holding({"sum": "amount", "most": 500, "then": "refuse"})
     assert holder.verdicts(340, 180, 160) == ["allowed", "refused", "allowed"]
     entry = last("command.refused")
-    assert entry.data["why"] == "amount 180 is beyond the budget (340 of 500 used)."
+    assert entry.data["why"] == "amount 180 exceeds the budget (340 of 500 used)."
     assert entry.data["code"] == "budget"
     assert Grant.objects.get(pk=holder.grant.pk).held_at is None
 
@@ -54,7 +54,7 @@ def test_a_budget_that_ends_the_grant_does_at_the_first_call_beyond_it(holding):
     assert holder.verdicts(1, 1) == ["allowed", "refused"]
     grant = Grant.objects.get(pk=holder.grant.pk)
     assert (grant.state, grant.end_reason) == ("revoking", EndReason.BUDGET_USED)
-    assert grant.end_note == "it is beyond the budget (1 of 1 call used)"
+    assert grant.end_note == "it exceeds the budget (1 of 1 call used)"
 
 
 def test_the_strictest_of_several_budgets_decides(holding):
@@ -116,7 +116,7 @@ def test_a_held_call_counts_once_it_runs_and_a_firm_budget_stops_it_even_then(ho
         decide_hold(run_id=held.run_id, actor=world.bob, allow=True, now=world.now)
     assert holder.spend(1).verdict == "allowed"
     stopped = holder.spend(2)
-    assert (stopped.verdict, stopped.message) == ("refused", "it is beyond the budget (1 of 1 call used).")
+    assert (stopped.verdict, stopped.message) == ("refused", "it exceeds the budget (1 of 1 call used).")
     run = CommandRun.objects.get(pk=second.run_id)
     assert (run.state, run.started_at) == ("failed", None)
     assert holder.spend(3).verdict == "refused"

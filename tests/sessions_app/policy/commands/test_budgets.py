@@ -104,7 +104,7 @@ def test_a_budget_has_one_measure_with_a_limit(written):
         ("mcp", {"sum": "text", "most": 1}, "can be other text than a number"),
         ("mcp", {"sum": "left", "most": 1}, "can't be optional"),
         ("mcp", {"sum": "price", "most": 1}, "is not one of the arguments"),
-        ("mcp", {"rows": 1}, "rows can't be counted here"),
+        ("mcp", {"rows": 1}, "rows can't be counted for these commands"),
         ("http", {"sum": "price", "most": 1}, "is not in query, body or form"),
         ("postgres", {"sum": "id", "most": 1}, "can be negative"),
         ("postgres", {"sum": "price", "most": 1}, "is not a parameter of this command"),

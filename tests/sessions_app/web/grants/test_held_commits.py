@@ -29,7 +29,7 @@ def held(grant):
 @pytest.mark.parametrize("path", ["/", "/approvals/", "/grants/{ref}/"])
 def test_an_approver_sees_the_rows_before_and_after_wherever_they_decide(grant, held, as_bob, path):
     page = as_bob.get(path.format(ref=grant.ref)).content.decode()
-    assert "<b>30 rows changed</b>, not committed yet. Rows are locked while this waits." in page
+    assert "<b>30 rows changed</b>, not committed yet. The rows stay locked until the decision." in page
     assert "<del>NULL</del>" in page
     assert "<ins>Personal data</ins>" in page
     assert "29 more rows, not shown." in page

@@ -39,5 +39,5 @@ def test_the_page_shows_what_is_used_and_a_call_beyond_it_can_only_be_allowed_on
     says(page(as_bob, holder.grant), "Budget", "1 of 1 call used: nothing is left")
     holder.spend(2)
     shown = page(as_bob, holder.grant)
-    says(shown, "held because it is beyond the budget", "Allow once")
+    says(shown, "held because it exceeds the budget", "Allow once")
     assert "Allow for this grant" not in shown

@@ -93,7 +93,9 @@ def _argument_type(one: Place | Value) -> str:
 
 
 def _needed(statement: Statement, places: tuple[Place | Value, ...], *, shows: bool) -> tuple[Privilege, ...]:
-    """Return what a role needs to run a statement, and to show the columns that it sets if it is held."""
+    """Return the privileges that a role needs to run a statement, and to show the columns that it sets if it
+    is held.
+    """
     needed = needed_privileges(statement, places)
     shown = [_column("SELECT", column) for column in statement.written] if shows else []
     return tuple(dict.fromkeys((*needed, *shown)))

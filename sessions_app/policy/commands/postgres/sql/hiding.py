@@ -49,5 +49,7 @@ def _pieces(raw: bytes, tokens: Any, digest: Callable[[str], str]) -> Iterator[b
 
 
 def _value(source: str) -> str:
-    """Return the value of a plain text constant, so that it has the same digest as where it is allowed."""
+    """Return the value of a plain text constant, so that it has the same digest as in an allowed
+    statement.
+    """
     return source[1:-1].replace("''", "'") if source.startswith("'") else source

@@ -33,7 +33,7 @@ _REASONS: Mapping[str, str] = {
     "is_natural": "NATURAL JOIN is not allowed: write the condition with ON",
     "from_clause": "UPDATE … FROM is not allowed: a statement changes one table",
     "conname": "ON CONSTRAINT is not allowed: name the columns",
-    "options": "OLD and NEW are not allowed here",
+    "options": "OLD and NEW are not allowed",
     "lateral": "LATERAL is not allowed",
 }
 

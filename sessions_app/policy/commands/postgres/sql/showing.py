@@ -1,4 +1,4 @@
-"""What the hold of a writing statement shows: its rows before and after, and its plan."""
+"""The details that approvers see of a held statement: its rows before and after, and its plan."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MAX_ROWS = 20
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What a hold shows of a statement.
+    """The details that approvers see of a held statement.
 
     ``columns`` are the columns of its table that it reads or sets, and ``written`` those that it sets.
     ``where`` is its condition, and ``plain`` the whole statement, both with constants in place of all values;
@@ -54,7 +54,10 @@ class Shown:
 
 
 def shown_of(command: CompiledStatement, statement: Statement, texts: Sequence[str] = ()) -> Shown:
-    """Return what the hold of a statement shows. ``texts`` are its values as constants, if they are known."""
+    """Return the details of a held statement for approvers.
+
+    ``texts`` are its values as constants, if they are known.
+    """
     first = statement.where_from
     names = (*(one.name for one in statement.read), *(one.name for one in statement.written))
     return Shown(

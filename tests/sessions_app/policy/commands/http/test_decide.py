@@ -228,7 +228,7 @@ def test_commands_are_shown_with_bound_values_and_with_what_is_free(compiled):
         "query sort: date",
         "query of: T-42",
     )
-    assert "body note: text like .{0,200} (optional)" in views[2].detail
+    assert "body note: text that matches .{0,200} (optional)" in views[2].detail
     assert [free.name for free in views[4].free] == ["person"]
     assert [view.denies for view in views] == [False] * 6 + [True] * 3
 

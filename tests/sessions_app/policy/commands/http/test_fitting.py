@@ -231,7 +231,7 @@ def test_a_denied_body_is_denied_for_what_is_no_json_too(body):
 def test_approvers_read_every_limit_in_words(compiled):
     views = {view.text: view for view in describe(compiled)}
     assert views["POST /people"].detail == (
-        "form name: text like (?s).{1,20}",
+        "form name: text that matches (?s).{1,20}",
         "form age: a number from 1 to 120 (optional)",
         "form team: ops",
         "file photo: image/png or image/jpeg, at most 5 KB, with any content (optional)",

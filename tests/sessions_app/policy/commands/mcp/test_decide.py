@@ -183,7 +183,7 @@ def test_calls_are_shown_with_bound_values_and_with_what_is_free(compiled):
     assert views[0].text == 'read_ticket {"id": "T-42"}'
     assert views[4].hold
     assert [free.name for free in views[4].free] == ["place"]
-    assert "note: text like (?s).{0,200} (optional)" in views[2].detail
+    assert "note: text that matches (?s).{0,200} (optional)" in views[2].detail
     assert "change: {id: T-42; " in views[3].detail[0]
     assert views[6].denies
     assert views[6].detail == ("with any arguments",)
@@ -232,7 +232,7 @@ def test_a_document_that_can_not_be_meant_is_refused_where_it_is_wrong(rule, say
         (
             "sinks: [to]",
             True,
-            "text like [a-z@]+; decides what it affects, so each call is held",
+            "text that matches [a-z@]+; decides what it affects, so each call is held",
         ),
         ("sinks: [to], hold: true", True, "so each call is held"),
         ("sinks: [to], free_sinks: {to: all are ours}", False, "is chosen freely: all are ours"),

@@ -132,7 +132,7 @@ def test_approvers_read_what_must_come_from_a_result_and_what_untrusted_results_
         "to: only a value of get.ticket.requester.email or list_users[].email in an earlier result"
         in views[2].detail
     )
-    assert "any other text like [a-z]+@b is held" in views[3].detail[0]
+    assert "any other text that matches [a-z]+@b is held" in views[3].detail[0]
     assert views[3].detail[-1] == "held after a result of get.ticket"
     assert views[4].detail[-1] == "refused after a result of get.ticket"
     assert "results can contain text from outsiders" in views[0].detail

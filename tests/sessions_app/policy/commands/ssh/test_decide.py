@@ -68,7 +68,7 @@ REFUSED = [
     (
         "systemctl reload nginx",
         "word",
-        "`restart` is allowed here, but `reload` is not",
+        "expected `restart` instead of `reload`",
         "systemctl restart nginx",
     ),
     (
@@ -98,14 +98,14 @@ REFUSED = [
     (
         "journalctl -u nginx",
         "word",
-        "`--no-pager` is allowed here, but `-u` is not",
+        "expected `--no-pager` instead of `-u`",
         "journalctl --no-pager -u nginx -n {lines}",
     ),
-    ("id", "program", "`id` is not one of the programs allowed here: `systemctl`, `journalctl`", None),
+    ("id", "program", "`id` is not one of the allowed programs: `systemctl`, `journalctl`", None),
     (
         "/usr/bin/systemctl restart nginx",
         "program",
-        "`/usr/bin/systemctl` is not one of the programs allowed here: `systemctl`, `journalctl`",
+        "`/usr/bin/systemctl` is not one of the allowed programs: `systemctl`, `journalctl`",
         None,
     ),
     ("systemctl restart nginx; id", "syntax", "“;” is never passed to a shell: one command per run", None),
