@@ -227,7 +227,7 @@ max_duration: 2h
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """A demo target with a secret to log in with: its port and the secret."""
+    """A demo target that requires a secret for login: its port and the secret."""
 
     port: int
     secret: str

@@ -1,5 +1,7 @@
-"""A PostgreSQL server as a target: in its own folder, on loopback, with a password, and set up as an
-administrator would.
+"""A PostgreSQL server as a demo target.
+
+It has its own folder, listens on loopback, requires a password, and is set up in the way an administrator
+would do it.
 """
 
 from __future__ import annotations

@@ -212,7 +212,7 @@ class NewWorkflow(Body):
 
 
 class CloseWorkflow(Body):
-    """How the workflow was resolved."""
+    """The resolution of the workflow."""
 
     note = Text(default="", allow_blank=True, max_length=MAX_TEXT)
 
@@ -252,7 +252,7 @@ class NewVerdict(Body):
 
 @extend_schema_serializer(examples=[_example({"comment": "Two approvals must stay."})])
 class Refusal(Body):
-    """Why a proposal is denied. Its proposer sees the reason."""
+    """The reason why a proposal is denied. Its proposer sees it."""
 
     comment = Text(default="", allow_blank=True, max_length=MAX_TEXT)
 
@@ -389,7 +389,7 @@ class Replay(Body):
 
 @extend_schema_serializer(examples=[_example({"overlap": "24h"})])
 class Rotation(Body):
-    """How long the previous secret also signs, at most 7 days; `now` retires it immediately."""
+    """How long messages are also signed with the previous secret: at most 7 days, or `now` to retire it."""
 
     overlap = Duration(default=86400)
     now = Flag(default=False)

@@ -47,7 +47,7 @@ class RuleShape(Shape):
     rule = serializers.CharField()
     permitted = serializers.BooleanField()
     message = serializers.CharField()
-    fix = serializers.CharField(help_text="What to do if the rule denies the request; may be empty.")
+    fix = serializers.CharField(help_text="How to fix the request if the rule denies it; may be empty.")
     offer = serializers.DictField(
         help_text=(
             "Request values that the rule would permit; for `workflow`, a list to choose from. "
@@ -65,7 +65,7 @@ class Problem(Shape):
     status = serializers.IntegerField()
     code = serializers.CharField(help_text="Stable code of the problem.")
     instance = serializers.CharField()
-    detail = serializers.CharField(required=False, help_text="What to do about it.")
+    detail = serializers.CharField(required=False, help_text="How to fix the problem.")
     fields = serializers.DictField(  # type: ignore[assignment]  # shadows DRF's attribute
         required=False,
         child=serializers.ListField(child=serializers.CharField()),

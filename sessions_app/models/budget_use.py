@@ -1,4 +1,4 @@
-"""How much of its budgets a grant has used."""
+"""The amounts of its budgets that a grant has used."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class BudgetUseQuerySet(models.QuerySet["BudgetUse"]):
 
 
 class BudgetUse(models.Model):
-    """How much of one budget is used.
+    """The amount of one budget that is used.
 
     ``key`` is the index of the command, or `set`, a dot, and the index of the budget. ``recent`` has the
     amounts of the last hour, as text, by minute since 1970.

@@ -1,4 +1,4 @@
-"""What approvers see of a transaction that waits at its COMMIT."""
+"""The details that approvers see of a transaction held at its COMMIT."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from sessions_app.models.session import CommandRun
 
 
 class HeldCommit(models.Model):
-    """A transaction that waits, or waited, at its COMMIT. ``run`` is held for all of its statements.
+    """A transaction that is, or was, held at its COMMIT. ``run`` is held for all of its statements.
 
     ``sealed_content`` has the statements with their rows before and after. It is deleted with the recordings
     of its grant's policy.

@@ -149,7 +149,7 @@ class Notice(models.Model):
                 fields=["identity", "-created_at"], condition=Q(sender__isnull=False), name="notice_of_sender"
             ),
             models.Index(fields=["identity", "-id"], condition=Q(read_at__isnull=True), name="notice_unread"),
-            # For the deletion of what a notification is about.
+            # For the deletion of the object that a notification is about.
             models.Index(fields=["request"], condition=Q(request__isnull=False), name="notice_of_request"),
             models.Index(fields=["run"], condition=Q(run__isnull=False), name="notice_of_run"),
             models.Index(fields=["grant"], condition=Q(grant__isnull=False), name="notice_of_grant"),

@@ -272,7 +272,7 @@ class PolicyDocument(PolicyPart):
         default=(),
         max_length=10,
         exclude_if=_is_unset,
-        description="Who is notified next when nobody decides, in ascending order of time",
+        description="The people to notify if no one decides, in ascending order of time",
     )
     workflow: WorkflowNeeded | None = Field(
         default=None,

@@ -144,7 +144,7 @@ class GitHub:
 
 
 def _both(*logins: Any) -> tuple[str, ...]:
-    """Return the names; empty if one is missing, because the missing name could be anyone's."""
+    """Return the names in canonical form. Empty if any name is missing, because it could be anyone's."""
     found = [text_of(login) for login in logins]
     return names_of(found) if all(found) else ()
 

@@ -8,7 +8,7 @@ from sessions_app.api.fields import Shape
 
 
 class SshGatewayShape(Shape):
-    """Where holders connect with ssh."""
+    """The address to which holders connect with ssh."""
 
     host = serializers.CharField()
     port = serializers.IntegerField()

@@ -109,14 +109,16 @@ class GrantDetailShape(GrantShape):
 
     commands = serializers.SerializerMethodField()
     finish_seconds = serializers.IntegerField(
-        help_text="The longest time that a run may continue after the end."
+        help_text="The maximum time that a run may continue after the grant's end."
     )
-    connect = serializers.SerializerMethodField(help_text="What to enter on each target.")
+    connect = serializers.SerializerMethodField(
+        help_text="The commands or settings for connecting to each target."
+    )
     budgets = serializers.SerializerMethodField()
 
     @shown_as(CommandShape(many=True))
     def get_commands(self, grant: Grant) -> Any:
-        """Commands that the approvers kept."""
+        """The commands that the approvers kept."""
         views = describe(compiled(grant.command_set_version, grant.parameters, grant.commands))
         return CommandShape(views, many=True).data
 

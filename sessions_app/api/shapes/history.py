@@ -45,7 +45,9 @@ class PermissionShape(Shape):
         help_text="The first four let the identity run commands: as planned access, for an incident, as "
         "break-glass access, or delegated by a holder.",
     )
-    type = serializers.CharField(help_text="What gives the permission: `policy`, `cluster` or `stint`.")
+    type = serializers.CharField(
+        help_text="The type of object that gives the permission: `policy`, `cluster` or `stint`."
+    )
     name = serializers.CharField(help_text="The kind of object; empty for all of Stint.")
     group = serializers.CharField(
         help_text="The group that gives the permission; empty if the identity has it directly."
@@ -58,7 +60,7 @@ class PermissionShape(Shape):
         "the clusters themselves.",
     )
     needs = serializers.CharField(
-        help_text="What a request needs, such as `1 approval from leads, up to 4 h`."
+        help_text="The conditions for a request, such as `1 approval from leads, up to 4 h`."
     )
 
 

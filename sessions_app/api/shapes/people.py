@@ -38,7 +38,7 @@ class MeShape(IdentityShape):
 
     email = serializers.CharField()
     scopes = serializers.SerializerMethodField(
-        help_text="What the token in use can do; null in a browser session."
+        help_text="The scopes of the token in use; null in a browser session."
     )
 
     @shown_as({"type": ["array", "null"], "items": {"type": "string", "enum": Scope.values}})
@@ -91,11 +91,13 @@ class NoticeShape(Shape):
     body = serializers.CharField()
     path = serializers.CharField(help_text="The page that the notification links to.")
     count = serializers.IntegerField(
-        help_text="How many events the notification covers: related events are combined."
+        help_text="The number of events that the notification covers: related events are combined."
     )
     created_at = Moment()
     read_at = Moment(allow_null=True)
-    outcome = serializers.SerializerMethodField(help_text="The outcome, once settled; otherwise empty.")
+    outcome = serializers.SerializerMethodField(
+        help_text="The outcome of the requested action; empty while it is open."
+    )
 
     def get_outcome(self, notice: Notice) -> str:
         """Outcome for the object of the notification."""

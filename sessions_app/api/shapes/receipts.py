@@ -20,7 +20,7 @@ class ReceiptVerdictShape(Shape):
 
 
 class ReceiptApprovedShape(Shape):
-    """What was approved."""
+    """The approved access, and the approvals."""
 
     command_set = serializers.CharField()
     commands = serializers.ListField(child=serializers.CharField())
@@ -38,7 +38,7 @@ class ReceiptApprovedShape(Shape):
 
 
 class ComparedCommandShape(Shape):
-    """How often one approved command was used."""
+    """The use of one approved command."""
 
     command = serializers.CharField()
     times = serializers.IntegerField(
@@ -46,12 +46,12 @@ class ComparedCommandShape(Shape):
     )
     failed = serializers.IntegerField(
         allow_null=True,
-        help_text="How many of these runs ended with a nonzero exit status, a signal or an error.",
+        help_text="The number of these runs that ended with a nonzero exit status, a signal or an error.",
     )
 
 
 class ComparedTargetShape(Shape):
-    """How often one approved target was used."""
+    """The use of one approved target."""
 
     target = serializers.CharField()
     times = serializers.IntegerField(allow_null=True, help_text="Null if runs are not observed.")
@@ -67,14 +67,18 @@ class ComparedRefusedShape(Shape):
 
 
 class ComparisonShape(Shape):
-    """The activity, compared with what was approved."""
+    """The observed activity, compared with the approved access."""
 
-    observed = Choice(choices=Observed.values, help_text="How much of the activity Stint observed.")
+    observed = Choice(
+        choices=Observed.values, help_text="Whether Stint observed all, some or none of the activity."
+    )
     sentence = serializers.CharField(help_text="A summary in one sentence.")
     commands = ComparedCommandShape(many=True)
     targets = ComparedTargetShape(many=True)
     approved_seconds = serializers.IntegerField()
-    used_seconds = serializers.IntegerField(help_text="How much of the granted time was used.")
+    used_seconds = serializers.IntegerField(
+        help_text="The part of the granted time that was used, in seconds."
+    )
     refused = ComparedRefusedShape(many=True, help_text="The 20 most frequent refused commands.")
     refused_times = serializers.IntegerField(
         allow_null=True, help_text="Null if the target does not report refusals."
@@ -127,14 +131,17 @@ class ReceiptSuspensionShape(Shape):
     """One suspension in a receipt."""
 
     at = Moment()
-    by = serializers.CharField(allow_null=True, help_text="Null: after too many refused commands.")
+    by = serializers.CharField(
+        allow_null=True,
+        help_text="Null if the grant was suspended automatically after too many refused commands.",
+    )
     why = serializers.CharField()
     resumed_at = Moment(allow_null=True)
     resumed_by = serializers.CharField(allow_null=True)
 
 
 class ReceiptEndShape(Shape):
-    """How the grant ended."""
+    """The end of the grant, and its confirmation."""
 
     reason = Choice(choices=EndReason.values)
     why = serializers.CharField()
@@ -142,17 +149,23 @@ class ReceiptEndShape(Shape):
     by = serializers.CharField(allow_null=True)
     began_at = Moment()
     proven_at = Moment(allow_null=True)
-    seconds = serializers.FloatField(help_text="How long the end took, until its confirmation or until now.")
-    early_seconds = serializers.IntegerField(help_text="How much of the granted time was left.")
+    seconds = serializers.FloatField(
+        help_text="The time from the start of the end to its confirmation, or until now."
+    )
+    early_seconds = serializers.IntegerField(
+        help_text="The part of the granted time that was left, in seconds."
+    )
     last_error = serializers.CharField()
     attempts = serializers.IntegerField()
 
 
 class ReceiptCheckShape(Shape):
-    """What was created and verified on one target."""
+    """The objects created on one target, and the evidence of their removal."""
 
     target = serializers.CharField()
-    made = serializers.DictField(help_text="What the connector created for the grant; may be empty.")
+    made = serializers.DictField(
+        help_text="The objects that the connector created for the grant; may be empty."
+    )
     made_at = Moment()
     gone = serializers.BooleanField()
     gone_at = Moment(allow_null=True)
@@ -162,7 +175,7 @@ class ReceiptCheckShape(Shape):
 
 
 class ReceiptShape(Shape):
-    """What was approved, run and refused, how the grant ended, and what was verified."""
+    """The receipt: the approvals, the commands that were run and refused, the end, and its verification."""
 
     grant = serializers.CharField()
     request = serializers.CharField()

@@ -66,7 +66,7 @@ class RequestShape(Shape):
 
 
 class GivenNarrowingShape(Shape):
-    """What an approver reduced. Members that were not reduced are missing."""
+    """The parts of the scope that an approver reduced. Parts that were not reduced are missing."""
 
     duration = serializers.IntegerField(required=False)
     commands = serializers.ListField(child=serializers.IntegerField(), required=False)
@@ -221,7 +221,7 @@ class OverlapShape(Shape):
 
 
 class PreviewShape(Shape):
-    """What would happen if the request were submitted now."""
+    """The outcome if the request were submitted now."""
 
     outcome = Choice(choices=[outcome.value for outcome in Outcome])
     policy = serializers.CharField(source="policy.name")
@@ -234,10 +234,12 @@ class PreviewShape(Shape):
     commands = CommandShape(many=True)
     starts_at = Moment()
     ends_at = Moment()
-    lapses_at = Moment(help_text="When the request expires if no one decides.")
+    lapses_at = Moment(help_text="The time when the request expires if no one decides it.")
     digest = serializers.CharField()
     overlaps = OverlapShape(many=True)
-    others = serializers.IntegerField(help_text="How many more overlapping grants you can't see.")
+    others = serializers.IntegerField(
+        help_text="The number of further overlapping grants, which you can't see."
+    )
     already = serializers.CharField(
         source="already.ref",
         allow_null=True,

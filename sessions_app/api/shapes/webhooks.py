@@ -23,7 +23,7 @@ class WebhookShape(Shape):
     both_until = Moment(
         source="previous_until",
         allow_null=True,
-        help_text="When messages stop being signed with the previous secret.",
+        help_text="Until when messages are also signed with the previous secret.",
     )
 
 

@@ -52,7 +52,7 @@ def _of(known: dict[int, DocumentVersion], number: int) -> DocumentVersion | Non
 
 
 class Permissions(Endpoint):
-    """Who had which permissions at a point in time."""
+    """Lists who had which permissions at a point in time."""
 
     @described(PermissionsShape, query=OfRights)
     def get(self, request: Request) -> Response:

@@ -1,7 +1,7 @@
 """The connector for HTTP clusters.
 
-Nothing is created on a target. Stint decides at each request what a token allows, which is nothing once the
-grant is over.
+Nothing is created on a target. Stint decides at each request whether a token allows it. A token allows
+nothing once the grant is over.
 
 Behind another proxy, the connector can verify at the target that access is closed: the proxy consults Stint,
 and refuses requests without a valid token. Behind Stint's own gateway, holders never have a credential for

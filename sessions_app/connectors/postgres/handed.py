@@ -50,7 +50,7 @@ SELECT d.datname::text, d.datallowconn FROM pg_database d WHERE EXISTS (
 """
 # The first OID that is not reserved for built-in objects.
 _FIRST_OWN = 16384
-# Omits triggers that the table's owner, or a superuser, accepted in a comment: nobody else can comment on
+# Omits triggers that the table's owner, or a superuser, accepted in a comment: no one else can comment on
 # them. A holder can replace a trigger, so the digest must not be forgeable.
 _TRIGGERS: LiteralString = """
 SELECT tgname, identity, digest FROM (

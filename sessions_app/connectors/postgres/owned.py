@@ -25,7 +25,7 @@ FROM (SELECT oid, datname, datallowconn FROM pg_database UNION ALL SELECT 0, NUL
 LEFT JOIN pg_shdepend s ON s.dbid = d.oid AND s.refclassid = 'pg_authid'::regclass AND s.refobjid = ANY (%s)
 GROUP BY 1, 2 ORDER BY 1
 """
-# A column's sequence changes its owner with its table.
+# The sequence of a column gets a new owner when its table does, so it is not listed here.
 _RELATIONS: LiteralString = """
 SELECT i.identity, quote_ident(n.nspname), has_schema_privilege(%(keeper)s, n.oid, 'CREATE')
 FROM pg_shdepend s JOIN pg_class c ON c.oid = s.objid JOIN pg_namespace n ON n.oid = c.relnamespace,

@@ -116,7 +116,7 @@ def _revoke(server: Server, role: str, member: str) -> None:
 
 
 def _join(server: Server, role: str, member: str) -> None:
-    # Without SET, nobody can create objects in a template role's name. PostgreSQL 15 has no such option.
+    # Without SET, no one can create objects in a template role's name. PostgreSQL 15 has no such option.
     how = sql.SQL(" WITH ADMIN FALSE, INHERIT TRUE, SET FALSE" if server.version >= 16 else "")
     try:
         server.run(sql.SQL("GRANT {} TO {}{}").format(sql.Identifier(role), sql.Identifier(member), how))

@@ -188,8 +188,9 @@ CLIENT_OPTIONS: dict[str, Any] = {
 
 
 def gather(connection: asyncssh.SSHClientConnection | asyncssh.SSHServerConnection) -> None:
-    """Let a new connection send the packets of one turn of the event loop at once. The library sends two for
-    each piece of data.
+    """Make a new connection send all packets of one event loop iteration together.
+
+    The library sends two for each chunk of data.
     """
     transport = connection._transport  # noqa: SLF001  # no public way
     connection._transport = Gathering(transport)  # type: ignore[assignment,arg-type]  # noqa: SLF001

@@ -50,7 +50,7 @@ _LIST = (
     'set -- "$@" "./$file"; [ $# -lt 200 ] || { show "$@"; set --; }; done; show "$@"; printf "end\\0"'
 )
 # The input ends with a commit. Without a valid one, as after a lost connection, nothing is published. With
-# `nocache`, dd starts to write to the disk at once, so that less is left for the sync.
+# `nocache`, dd starts to write to the disk immediately, so that less is left for the sync.
 _PUT = (
     f"{_COMMON}{_PATH}temp=./$1 most=$2 mode=$3 replace=$4 token=$5 want=$6; "
     '[ -d "./$name" ] && no special; if [ "$replace" = yes ]; then '

@@ -44,7 +44,7 @@ class User(Protocol):
         """Show a line to the holder."""
 
     def stop(self, reason: str) -> None:
-        """Cut everything immediately, and show the holder the reason, a sentence."""
+        """Cut everything immediately, and show the holder the reason, which is a sentence."""
 
 
 class OpenSession(Generic[U]):

@@ -170,7 +170,7 @@ class Files:
 
 
 class Own:
-    """Certificates of Stint's own authority, issued in memory, and replaced daily and when the authority
+    """Certificates from Stint's own authority, issued in memory, and replaced daily and when the authority
     changes.
     """
 

@@ -19,8 +19,8 @@ from sessions_app.connectors.http.parameters import OAuth, parameters_of
 from sessions_app.gateways.core.client import NotReached
 from sessions_app.gateways.http.upstream import Upstream
 
-# In seconds: how long before its expiry a token is no longer used, and how long a token without an expiry is
-# used.
+# In seconds. A token is replaced this long before it expires. A token without an expiry is used for this
+# long.
 EARLY_S, UNSAID_S = 30.0, 300.0
 LONGEST_S = 86_400.0
 # Minimum seconds between two token requests that were caused by a refused token.

@@ -168,7 +168,7 @@ class Call:
             why = self._held.why or str(error)
             await self._answer.result(ended_meanwhile(ref, why, f"; {WITHHELD}.", run=self._run))
         elif task.cancelled():
-            # Nobody is waiting: the client has disconnected, or canceled the call.
+            # No one is waiting: the client has disconnected, or canceled the call.
             if self._run is not None:
                 await self._finish("cut", GIVEN_UP, 0)
             await self._answer.close()

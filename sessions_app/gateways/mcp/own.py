@@ -60,7 +60,7 @@ class OwnService:
         return [tool.described for tool in TOOLS.values() if tool.scope in scopes]
 
     async def call(self, caller: Caller, asked: Asked, answer: Answer, gone: asyncio.Task[None]) -> None:
-        del gone  # a started call is completed even if nobody waits for it
+        del gone  # a started call is completed even if no one waits for it
         token: APIToken = caller.use[0]
         name = asked.params.get("name")
         tool = TOOLS.get(name) if isinstance(name, str) else None

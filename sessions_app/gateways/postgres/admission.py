@@ -51,8 +51,9 @@ class Wish:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Login:
-    """What a client must prove for a user name. ``digest`` is the digest of the token; empty if there is
-    no such token, and then no proof is right.
+    """The proof that a client must give for a user name.
+
+    ``digest`` is the digest of the token; empty if there is no such token, and then no proof is right.
     """
 
     wish: Wish
@@ -69,8 +70,10 @@ def parse_wish(user: str) -> Wish:
 
 
 def login_of(*, user: str) -> Login:
-    """Return what a client must prove. A name without a grant also gets a verifier, always the same one, so
-    that the exchange does not show which grants exist.
+    """Return the proof that a client must give.
+
+    A name without a grant also gets a verifier, always the same one, so that the exchange does not show which
+    grants exist.
     """
     wish = parse_wish(user)
     token = token_of(wish.grant_ref, "postgres")

@@ -107,7 +107,7 @@ class Gate:
         change.rows, run.uncommitted = run.rows, True
         self.held[run] = change
 
-    # What ends the transaction, or a part of it
+    # Ends of the transaction, or of a part of it
 
     def passed(self, passes: Passes) -> None:
         """Follow a statement of transaction control that has succeeded."""

@@ -1,4 +1,4 @@
-"""What is recorded in place of secret values."""
+"""The text that is recorded in place of secret values."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Hiding:
         self._digest = keyed_digests(f"secret values of {mark}") if self.hides else None
 
     def digest(self, value: str) -> str:
-        """Return what is recorded in place of a value."""
+        """Return the text that is recorded in place of a value."""
         if self._digest is None:
             return value
         return f"[secret, sha256:{self._digest(value.encode('utf-8', 'replace'))[:_DIGEST].hex()}]"

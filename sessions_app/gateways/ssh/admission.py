@@ -61,7 +61,7 @@ class Wish:
 
 
 def parse_wish(username: str) -> Wish | None:
-    """Return what a user name requests; None if it can't name a target."""
+    """Return the target and grant that a user name requests; None if it can't name a target."""
     ref, dot, target = username.rpartition(".")
     if dot and not _REFERENCE.fullmatch(ref):
         return None

@@ -86,7 +86,7 @@ def delegate_grant(*, grant_id: int, actor: Identity, part: Part, now: dt.dateti
     """Create a grant for another identity that allows no more than the original grant, and ends with it.
 
     The policy determines who can receive delegated grants, and through how many levels. No
-    new approval is needed, because the new grant allows nothing beyond what was approved. It has the same
+    new approval is needed, because the new grant allows no more than was approved. It has the same
     cluster and workflow. Its targets, commands and time are within those of the original, and each command is
     at least as strict. Raises NotFound, NotItsHolder, GrantIsOver, NotWithin, InvalidInput.
     """

@@ -1,4 +1,4 @@
-"""Check what a request would lead to: the dry run, and the first half of requesting access."""
+"""Evaluate a request without submitting it. This is the dry run, and the first half of requesting access."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class NewRequest:
 
 
 def check_request(*, requester: Identity, ask: NewRequest, now: dt.datetime) -> Preview:
-    """Return what the request would lead to, with the result of each rule. Changes nothing.
+    """Return the outcome that the request would have, with the result of each rule. Changes nothing.
 
     If several policies cover it, the one with the fewest approvals is used. Raises NotRequestable,
     InvalidInput.

@@ -1,4 +1,4 @@
-"""Count what a run returns, before its holder gets it."""
+"""Count a run's results against its budgets before the holder gets them."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ NOT_COVERED = "a grant that it was delegated from does not allow it"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Charged:
-    """What the budgets decide about a run.
+    """The decision of the budgets about a run.
 
     ``then`` is None if the run fits; otherwise ``why`` is the reason, as a clause, and ``ends`` are the
     grants that end. ``charges`` has the amounts that the run has added, as its row stores them.
@@ -55,7 +55,7 @@ class _Item:
     amount: Decimal
 
     def fits(self, used: Decimal) -> bool:
-        # What a run returns is only known later.
+        # The size of a run's results is known only later.
         if self.budget.measure in ("bytes", "rows"):
             return used < self.budget.limit
         return used + self.amount <= self.budget.limit

@@ -22,17 +22,15 @@ def limit_holds(*, grant: Grant, now: dt.datetime) -> str:
     """
     waiting = CommandRun.objects.waiting(now)
     if waiting.filter(grant=grant).count() >= settings.WAITING_COMMANDS_PER_GRANT:
-        return _why(settings.WAITING_COMMANDS_PER_GRANT, f"{grant.ref} wait", "Withdraw one")
+        return _why(settings.WAITING_COMMANDS_PER_GRANT, f"under {grant.ref} wait", "Withdraw one")
     lock_person(identity=grant.holder)
     theirs = Identity.objects.filter(same_person(grant.holder))
     urgent = Q(grant__request__kind__in=URGENT_KINDS)
     alike = waiting.filter(urgent if grant.request.is_urgent else ~urgent, grant__holder__in=theirs)
     if alike.count() >= settings.WAITING_COMMANDS_PER_PERSON:
-        return _why(settings.WAITING_COMMANDS_PER_PERSON, "yours and your machines wait", "Withdraw some")
+        return _why(settings.WAITING_COMMANDS_PER_PERSON, "from you and your machines wait", "Withdraw some")
     return ""
 
 
 def _why(most: int, whose: str, do: str) -> str:
-    return (
-        f"{most} commands of {whose} for approval, which is the limit. {do}, or wait until they are decided."
-    )
+    return f"{most} commands {whose} for approval, which is the limit. {do}, or wait until they are decided."

@@ -43,7 +43,8 @@ CODES: Mapping[str, Code] = {
     ),
     "overlap": Code(
         "warning",
-        "A line can match two commands of the set. The stricter one decides; for HTTP, either one allows it.",
+        "A line can match two commands of the set. The stricter one applies; for HTTP, either one is "
+        "enough to allow the request.",
         "Remove one of the two, or narrow the values so that nothing matches both.",
     ),
     "effect": Code(
@@ -100,7 +101,7 @@ CODES: Mapping[str, Code] = {
     ),
     "uncontained": Code(
         "warning",
-        "A process can leave its process group, or nothing ends the processes that the program starts.",
+        "The command's processes can leave their process group, or nothing ends them when the command ends.",
         "Remove `contain`. If a target or image can't contain processes, accept the finding.",
     ),
     "unknown_program": Code(

@@ -1,4 +1,4 @@
-"""How much of its budgets a grant has used."""
+"""The amounts of its budgets that a grant has used."""
 
 from __future__ import annotations
 

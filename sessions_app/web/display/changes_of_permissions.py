@@ -100,13 +100,13 @@ def shown_changes(changes: Sequence[Change], *, past: bool) -> list[ShownChange]
 
 
 def summary(changes: Sequence[Change]) -> str:
-    """Return a sentence about changes that the list doesn't contain: `Nobody gains anything.`; empty if the
-    list has both kinds.
+    """Return a sentence about changes that the list doesn't contain: `No one gains permissions.`; empty if
+    the list has both kinds.
     """
     kinds = {change.kind for change in changes}
     if not kinds:
-        return "Nobody gains or loses anything."
-    texts = {"gained": "Nobody gains anything.", "lost": "Nobody loses anything."}
+        return "No one gains or loses permissions."
+    texts = {"gained": "No one gains permissions.", "lost": "No one loses permissions."}
     return " ".join(text for kind, text in texts.items() if kind not in kinds)
 
 

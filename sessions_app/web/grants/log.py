@@ -390,4 +390,4 @@ def _exit(run: CommandRun) -> str:
     return f": {run.reason.rstrip('.')}" if run.reason else ""
 
 
-# Links that request a refused command.
+# Links to requests for access to a refused command.

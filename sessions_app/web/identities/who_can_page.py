@@ -74,8 +74,8 @@ class Asker:
 
     @property
     def how(self) -> str:
-        """How the identity can request the command: `group operators; by name, can use break-glass
-        access`.
+        """The ways in which the identity can request the command: `group operators; by name, can use
+        break-glass access`.
         """
         return "; ".join(map(str, self.ways)) + (", can use break-glass access" if self.glass else "")
 

@@ -76,7 +76,9 @@ class Integrity:
             found = [
                 f"{count} form an unbroken chain.",
                 format_html(
-                    "Entries from {} on were verified then, earlier ones {}.", f"{last.first_seq:,}", earlier
+                    "Entries from {} on were verified in that check; earlier entries were verified {}.",
+                    f"{last.first_seq:,}",
+                    earlier,
                 ),
             ]
         else:

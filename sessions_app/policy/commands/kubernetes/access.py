@@ -2,9 +2,9 @@
 
 They contain the user, the verb, the object and the namespace, but no query parameters and no body.
 
-A webhook can't check a command's other limits, so a command that has any allows nothing here. Three limits
-that the gateway checks are ignored, so this allows more than a line sends: events of all objects of a
-namespace for `describe`, following for `logs`, and any grace period for `delete`.
+A webhook can't check a command's other limits, so a command with other limits allows nothing through a
+webhook. Three limits that the gateway checks are ignored, so this allows more than a line sends: events of
+all objects of a namespace for `describe`, following for `logs`, and any grace period for `delete`.
 """
 
 from __future__ import annotations

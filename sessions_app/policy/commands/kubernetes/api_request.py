@@ -128,8 +128,8 @@ def _segments(path: str) -> tuple[str, ...]:
     for segment in segments:
         if not _SEGMENT.fullmatch(segment) or segment in (".", ".."):
             raise RuleRefused(
-                f"the path has the segment {clip(segment)}: use plain names, without escapes, dots and empty"
-                " segments"
+                f"the path has the segment {clip(segment)}: use plain names, without escapes, dots or "
+                "empty segments"
             )
     return segments
 

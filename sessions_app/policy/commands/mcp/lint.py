@@ -229,7 +229,7 @@ def _overlaps(document: MCPCommandSet) -> Iterator[Finding]:
                 second,
                 "tool",
                 "overlap",
-                f"a call can match both this and commands[{first}], and the stricter one decides",
+                f"a call can match both this and commands[{first}], and the stricter one applies",
                 "check that this is intended, or limit their arguments so that no call matches both",
             )
 

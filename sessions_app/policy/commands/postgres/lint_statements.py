@@ -265,7 +265,7 @@ def _holds(one: CompiledStatement) -> Iterator[Finding]:
             one,
             "held_call",
             "an approver sees the call before it runs, but not the rows that it changes",
-            "write its statements as `sql`, which wait at COMMIT, or accept it with a reason",
+            "write its statements as `sql`, which wait at COMMIT, or accept the finding with a reason",
             field="hold",
         )
 
@@ -276,6 +276,6 @@ def _overlaps(commands: tuple[CompiledStatement, ...]) -> Iterator[Finding]:
             yield _found(
                 other,
                 "overlap",
-                f"a statement can match both this and commands[{one.index}]: the stricter one decides",
+                f"a statement can match both this and commands[{one.index}]: the stricter one applies",
                 "remove one of them, or narrow its values so that nothing matches both",
             )

@@ -1,4 +1,4 @@
-"""What the linters for databases share: findings about non-obvious effects of a set of privileges."""
+"""Shared by the linters for databases: findings about non-obvious effects of a set of privileges."""
 
 from __future__ import annotations
 
@@ -116,6 +116,6 @@ def overlaps(document: PrivilegeSet) -> Iterator[Finding]:
                     "warning",
                     "overlap",
                     f"commands[{index}].grant",
-                    f"`{one}` is also in commands[{first}]: the stricter rule applies",
+                    f"`{one}` is also in commands[{first}]: the stricter one applies",
                     "remove one of them",
                 )

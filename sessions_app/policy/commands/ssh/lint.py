@@ -165,7 +165,7 @@ def _overlaps(commands: list[ParsedCommand]) -> Iterator[Finding]:
                 "warning",
                 "overlap",
                 f"a line can match both this and commands[{first.index}]"
-                + ("" if same else ": the stricter one decides"),
+                + ("" if same else ": the stricter one applies"),
                 "remove one, or narrow its values so that no line matches both",
             )
 

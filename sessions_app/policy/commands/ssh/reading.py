@@ -1,4 +1,4 @@
-"""How a known program reads its words: each is, or could be, an option, a verb or a dangerous word.
+"""Classify the words of a command line as a known program reads them: as options, verbs or dangerous words.
 
 A free value can be any word that its type allows, so it is compared with everything that the program accepts
 in that position.

@@ -33,7 +33,7 @@ def plain(sent: bytes) -> str:
 def line_for(direction: Direction, path: str, facts: tuple[str, ...] = ()) -> str:
     """Return the line for a transfer, as decided and recorded.
 
-    A path that no line can contain stays unquoted, and is refused.
+    A path that can't be quoted is left unquoted, and is refused later.
     """
     try:
         return readable((direction, path, *facts))

@@ -32,7 +32,7 @@ def test_all_grants_of_a_person_and_their_machines_share_a_limit_until_commands_
     settings.WAITING_COMMANDS_PER_PERSON = 2
     own, machines = world.grant(), world.grant(who=world.robot)
     assert try_to_hold(world, own, 1)[0].verdict == try_to_hold(world, machines, 1)[0].verdict == "held"
-    assert "yours and your machines" in try_to_hold(world, own, 2)[0].message
+    assert "from you and your machines" in try_to_hold(world, own, 2)[0].message
     assert try_to_hold(world, own, 2, now=after(world, minutes=6))[0].verdict == "held"
 
 

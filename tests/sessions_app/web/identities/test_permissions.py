@@ -89,8 +89,8 @@ def test_the_editor_and_the_proposal_say_who_would_gain_and_lose_what(world, bro
     charlie = {"requesters": {"groups": ["operators"], "identities": ["charlie"]}}
     source = web_work(world, **charlie)
     page = browser("dora").post("/policies/web-work/edit/", {"act": "check", "source": source})
-    says(page.content.decode(), "Charlie gains restart-web on web.", "Nobody loses anything.")
+    says(page.content.decode(), "Charlie gains restart-web on web.", "No one loses permissions.")
     save_document(kind="policies", source=source, actor=world.dora, now=world.now)
     says(read(browser("bob"), "/policies/web-work/"), "Charlie gains restart-web on web.")
     unchanged = browser("dora").post("/policies/web-work/edit/", {"act": "check", "source": web_work(world)})
-    says(unchanged.content.decode(), "Nobody gains or loses anything.")
+    says(unchanged.content.decode(), "No one gains or loses permissions.")
