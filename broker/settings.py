@@ -21,7 +21,7 @@ from broker.variables import gateways, people, record, service
 BASE_DIR = Path(__file__).resolve().parent.parent
 VERSION = "0.1.0"
 
-# --- Where things are
+# --- Addresses and paths
 # -------------------------------------------------------------------------------------------
 
 PUBLIC_URL = service.PUBLIC_URL.read().rstrip("/")

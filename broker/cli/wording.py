@@ -61,7 +61,7 @@ NO_RUN = {
 NONE_SEEN = {
     "all": "nothing",
     "some": "nothing was observed, but Stint does not observe all activity on this cluster",
-    "nothing": "not observed here",
+    "nothing": "not observed",
 }
 HELD: Columns = {
     "RUN": lambda row: str(row["id"]),

@@ -27,7 +27,7 @@ def of_pages() -> Iterator[Finding]:
     except OSError as error:
         yield wrong(
             "pages",
-            f"{settings.PUBLIC_URL} can't be reached from here: {_reason(error)}",
+            f"{settings.PUBLIC_URL} can't be reached from this node: {_reason(error)}",
             why="No one can request, approve or end access through the pages or the API.",
             fix=(
                 "Start the web processes and the proxy, and check STINT_PUBLIC_URL, its DNS name and its"

@@ -56,7 +56,7 @@ OTHER_CODES: Mapping[str, tuple[int, str]] = {
     ),
     "internal_error": (
         500,
-        "An unexpected error. It has been logged. Give an administrator the reference in the response.",
+        "An unexpected error occurred and was logged. Give an administrator the reference in the response.",
     ),
     "invalid_dpop_proof": (
         401,

@@ -64,7 +64,7 @@ def command_line() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("folder", metavar="DIR", type=Path, help="folder to write to; / installs the files")
-    add("--url", type=_https, required=True, help="https URL at which people open the pages")
+    add("--url", type=_https, required=True, help="https URL of the web pages")
     add(
         "--prefix",
         type=_absolute,

@@ -21,7 +21,7 @@ _REMOTE = re.compile(r"(?P<place>[A-Za-z0-9_.-]+):(?P<path>/.*)", re.DOTALL)
 _REFERENCE = re.compile(rf"(?P<ref>{served.GRANT})(?:\.(?P<target>.+))?", re.IGNORECASE)
 # Clients expand these in the path of a download, as a shell would.
 _WILD = re.compile(r"([*?\[\\])")
-_HOW = "Name one file here and one on a target, such as `stint cp web-1:/var/log/app.log app.log`."
+_HOW = "Name one local file and one on a target, such as `stint cp web-1:/var/log/app.log app.log`."
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ def parse_copy(source: str, destination: str) -> Copy:
     grant, target = (reference["ref"], reference["target"] or "") if reference else ("", remote["place"])
     local = destination if places[0] else source
     if not local or local.startswith("-"):
-        raise Usage(f"{local[:60]!r} is not the name of a file here.", "Begin the name with ./")
+        raise Usage(f"{local[:60]!r} is not the name of a local file.", "Begin the name with ./")
     return Copy(grant.upper(), target, remote["path"], local, down=bool(places[0]))
 
 

@@ -47,8 +47,8 @@ class GrantShape(Shape):
     break_glass = serializers.BooleanField()
     own_incident = serializers.BooleanField(
         source="is_own_incident",
-        help_text="Whether no one approved the access, and the holder opened or changed the incident, or "
-        "possibly did.",
+        help_text="Whether the access needed no approval, although the holder opened or changed the "
+        "incident, or possibly did.",
     )
     starts_at = Moment()
     expires_at = Moment()

@@ -1,5 +1,6 @@
-"""Checks for what a grant's template roles, and the roles above them, can pass on or destroy: objects that
-they own, privileges that they can grant to others, and row-level security policies that name them.
+"""Checks for what a grant's template roles, and the roles above them, can pass on to others or destroy:
+objects that they own, privileges that they can grant to others, and row-level security policies that name
+them.
 
 A holder of such a role could grant these to PUBLIC or another role, or drop the policy, and the effect would
 outlast the grant. So no grant can include such a role.

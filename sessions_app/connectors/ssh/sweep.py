@@ -114,8 +114,8 @@ _HELD = (
     ' && [ "$up" = "$at" ]; return; }; case $name in sshd*) grep -qE \'^Uid:[[:space:]]+0[[:space:]]\''
     ' "/proc/$at/status" 2>/dev/null && return 0 ;; esac; done; return 1; }; '
 )
-# Lists untagged processes that may belong to the grant: processes of the account that began after the
-# grant was first used here ($3 seconds ago), in the same cgroup, without an open connection above, and
+# Lists untagged processes that may belong to the grant: processes of the account that began after the grant
+# was first used on this target ($3 seconds ago), in the same cgroup, without an open connection above, and
 # without the mark of another active grant ($4).
 _JUDGE = (
     "judge() { unknown= many=0; for file in $("

@@ -86,7 +86,7 @@ class Sweeper:
             left = _kept_alive(self._sweep, LONGEST_SLEEP)
             due = time.monotonic() + left
             if self._wake.wait(left):
-                # Wakes come in bursts, and a worker usually has the same message.
+                # Notifications arrive in bursts, and a worker usually handles the same ends.
                 self._stop.wait(max(0.0, min(GATHERS, due - time.monotonic())))
 
     def _expire_on(self) -> None:

@@ -66,7 +66,7 @@ class Asked:
 
 @dataclass(slots=True)
 class Passed:
-    """The request may pass, for this holder under this grant."""
+    """The request is allowed. ``use`` has its holder and grant."""
 
     use: RequestUse
 
@@ -186,7 +186,8 @@ class Decider:
         elif dead.held:
             return held(dead, now)
         return NoToken(
-            "invalid_token", "the token is not valid here: it expired, was revoked, or is for another server"
+            "invalid_token",
+            "the token is not valid for this server: it expired, was revoked, or is for another server",
         )
 
     def _proof_fault(self, asked: Asked, use: RequestUse) -> str:

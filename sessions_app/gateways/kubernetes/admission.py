@@ -57,6 +57,7 @@ def _dead(asked: Asked, digest: str) -> NotMade:
     # Not 401: kubectl would only get the same token again, and show less.
     return NotMade(
         403,
-        f"{dead.grant_ref} can't be used here: it has ended, its token was revoked, or it is for another"
+        f"{dead.grant_ref} can't be used on this cluster: it has ended, its token was revoked, or it is "
+        "for another"
         " cluster.",
     )

@@ -150,7 +150,7 @@ def _dead(review: Review, clusters: list[AskingCluster], mark: str) -> dict[str,
         question = None if isinstance(review.asked, PathAsked) else _question(review)
         url = request_url(dead.holder_id, dead.cluster, question, named=str(review.asked))
         more = f"Request new access: {url}" if url else "Request new access."
-        return denied(review, f"{dead.grant_ref} can't be used on this target: {dead.reason}. {more}")
+        return denied(review, f"{dead.grant_ref} can't be used on this cluster: {dead.reason}. {more}")
     if mark.startswith(installation_mark()):
         return denied(review, "no grant has this account")
     # Another installation may have accounts on the same cluster.

@@ -1,8 +1,8 @@
 """Holds the COMMIT of transactions with statements that a second person must approve.
 
 Such a statement runs in a transaction block, so that nothing but a COMMIT commits it: neither a Sync nor a
-procedure. Without a block of the client's, the gateway begins one, and ends it at the client's Sync. Source:
-PostgreSQL's documentation, "Message Flow" and "Transactions".
+procedure. If the client has not begun a block, the gateway begins one, and ends it at the client's Sync.
+Source: PostgreSQL's documentation, "Message Flow" and "Transactions".
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ class Forms:
     - ``lines_for(compiled, index, values)``: the decision on a filled command, as for a typed line. Refuses
       an unknown index, a missing or unknown value, and a value outside its type.
     - ``line_of(compiled, index, values)``: the filled line, allowed or not; None if the index is unknown or a
-      value is missing. Raises QuoteRefused for a value that no line can contain.
+      value is missing. Raises QuoteRefused for a value that can't be quoted.
     """
 
     fillable: Callable[[Any], Collection[int]]

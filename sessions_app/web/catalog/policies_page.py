@@ -138,7 +138,7 @@ def _approvals(document: PolicyDocument) -> str:
     total = sum(clause.count for clause in document.clauses)
     return (
         f"Needs {plural(total, 'approval')} within {say_duration(document.decision_time)}: {_list(parts)}. "
-        "No one can approve their own request, and one denial rejects it."
+        "No one can approve their own request. A single denial rejects a request."
     )
 
 

@@ -183,7 +183,7 @@ def test_pages_that_are_not_reached_or_answered_by_something_else_are_found(worl
         settings.PUBLIC_URL = f"http://127.0.0.1:{port}"
         assert not found("pages", Level.WRONG)
         settings.PUBLIC_URL = f"https://127.0.0.1:{port}"
-        assert "can't be reached from here" in said("pages", Level.WRONG)
+        assert "can't be reached from this node" in said("pages", Level.WRONG)
     assert "Connection refused" in said("pages", Level.WRONG)
     with site(404) as port:
         settings.PUBLIC_URL = f"http://127.0.0.1:{port}"
@@ -201,7 +201,7 @@ def test_a_certificate_that_nobody_knows_or_that_ends_soon_is_found(world, setti
     key, certificate = self_signed("127.0.0.1")
     with site(200, certificate=use(certificate, key)) as port:
         settings.PUBLIC_URL = f"https://127.0.0.1:{port}"
-        assert "can't be reached from here: self-signed certificate" in said("pages", Level.WRONG)
+        assert "can't be reached from this node: self-signed certificate" in said("pages", Level.WRONG)
         monkeypatch.setenv("SSL_CERT_FILE", str(files[0]))
         assert [one.level for one in found("pages")] == [Level.OK, Level.OK]
     authority = x509.make_authority("Test", now=dt.datetime.now(dt.UTC))

@@ -355,9 +355,7 @@ def take_field(one: Field, found: Mapping[Path, Any], types: Types, known: Value
 
 
 def said(word: str, value: Any) -> tuple[str, ...]:
-    """Return the words of a kubectl line for one value. Raises Differs for a value that no line can
-    contain.
-    """
+    """Return the words of a kubectl line for one value. Raises Differs for a value that can't be quoted."""
     if not word:
         return ()
     if word.endswith("-") and not word.startswith("-"):

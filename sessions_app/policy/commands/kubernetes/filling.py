@@ -46,8 +46,8 @@ def lines_for(compiled: CompiledSet, index: int, values: Mapping[str, str]) -> A
 def line_of(compiled: CompiledSet, index: int, values: Mapping[str, str]) -> str | None:
     """Fill the command `index` with a form's values, and return it as a person would type it, allowed or not.
 
-    Returns None if there is no such command or a value is missing. Raises QuoteRefused for a value that no
-    line can contain.
+    Returns None if there is no such command or a value is missing. Raises QuoteRefused for a value that can't
+    be quoted.
     """
     command = _find(compiled, index)
     if command is None or _free(compiled, command) - set(values):

@@ -178,7 +178,7 @@ def test_a_cluster_with_the_same_key_does_not_hide_the_one_that_a_grant_is_for(a
     assert ask(account(grant)) == {"allowed": True}
     revoke(grant)
     reason = ask(account(grant))["reason"]
-    assert "can't be used on this target: the grant is revoking. Request new access: http" in reason
+    assert "can't be used on this cluster: the grant is revoking. Request new access: http" in reason
     assert "cluster=prod&" in reason
     assert last("command.refused", grant.ref).data["target"] == "prod"
 
@@ -221,11 +221,11 @@ def test_an_ended_grant_is_denied_at_once(ask, grant):
     revoke(grant)
     said = ask(account(grant))
     assert (said["allowed"], said["denied"]) == (False, True)
-    start = f"{grant.ref} can't be used on this target: the grant is revoking. Request new access: http"
+    start = f"{grant.ref} can't be used on this cluster: the grant is revoking. Request new access: http"
     assert said["reason"].startswith(start)
     assert said["reason"].endswith("/requests/new/?cluster=prod&command_set=scale-shop&policy=kube-work")
     over = ask(account(grant), "delete", "nodes", namespace="")["reason"]
-    assert over == f"{grant.ref} can't be used on this target: the grant is revoking. Request new access."
+    assert over == f"{grant.ref} can't be used on this cluster: the grant is revoking. Request new access."
 
 
 def test_what_a_cluster_can_do_is_open_and_no_other_path_is(send, grant):

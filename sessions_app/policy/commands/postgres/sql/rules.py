@@ -111,7 +111,7 @@ class SQLRule(StatementRule):
         if found.statement.routine is not None:
             name = found.statement.routine.name
             raise SQLRefused(
-                f"use `call` for a routine, or write pg_catalog.{name} if it is PostgreSQL's own"
+                f"use `call` for a routine, or write pg_catalog.{name} if it is built into PostgreSQL"
             )
         return found
 
