@@ -364,7 +364,10 @@ class Walk:
             self._begin_part(content["after"])
 
     def _begin_part(self, after: Any) -> None:
-        """Start at a part, from the tree of the entries before it, which must match its signed checkpoint."""
+        """Start the verification at a part.
+
+        The tree of the entries before the part must match its signed checkpoint.
+        """
         try:
             note, peaks = after["checkpoint"], [bytes.fromhex(peak) for peak in after["peaks"]]
             self.last = bytes.fromhex(after["hash"])

@@ -75,7 +75,7 @@ def _narrowing(given: Mapping[str, Any]) -> dict[str, Any] | None:
 @click.option("--comment", "-m", default="", help="Reason, for the requester and the record.")
 @pass_shell
 def deny(shell: Shell, ref: str, comment: str) -> int:
-    """Deny a request, with a comment, or the held command RUN. `stint holds` lists held commands."""
+    """Deny a request, with a comment, or deny the held command RUN. `stint holds` lists held commands."""
     if ref.isdecimal():
         if comment:
             raise Usage("A held command is denied without a comment.", "Omit --comment.")

@@ -91,7 +91,7 @@ def _failed(work: asyncio.Future[Tried]) -> bool:
     return work.cancelled() or work.exception() is not None
 
 
-# Operations, with the current time
+# Operations, each called with the current time
 
 
 def _try(

@@ -89,7 +89,7 @@ class Answers:
     skips: bool = False
     # The reason for the target's latest failure.
     failure: str = ""
-    # Whether the target has ended the session, and the client knows why.
+    # Whether the target has ended the session and the client has received the reason.
     ended: bool = False
 
     def add(self, one: Expected) -> None:

@@ -61,6 +61,6 @@ def test_a_file_goes_there_and_back_under_a_grant_that_is_requested_for_it(lapto
     (grant,) = alice.json("grants")["results"]
     again = alice("cp", f"{grant['ref']}.web-1:{folder}/none", str(alice.home / "none"))
     assert again.returncode == 1
-    assert "there is no such file" in again.stderr
+    assert "the file does not exist" in again.stderr
     status, said = alice.fails("cp", f"{grant['ref']}:/etc/passwd", str(alice.home / "none"))
     assert (status, "allow" in said) != (0, False), said
