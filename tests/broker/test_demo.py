@@ -217,7 +217,7 @@ def test_the_story_goes_as_it_should_and_leaves_nothing(both):
         r"terminating connection",
         r"no role, session or owned object of the grant",
         r"Stint refused this statement: order must be `7`",
-        r"waiting for approval, for at most 5 minutes\.\n    UPDATE 1",
+        r"waiting for approval at its COMMIT[^\n]*\n    UPDATE 1",
         r"on fire",
         r"403 Request refused by Stint",
         r"allowed GET /tickets/T-7; refused GET /tickets/T-8",

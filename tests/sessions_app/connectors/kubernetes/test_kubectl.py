@@ -291,7 +291,7 @@ def test_an_apply_of_listed_fields_is_allowed_and_of_others_refused_by_name(runn
         "apply deployment/shop spec.replicas=3 'spec.template.spec.containers[c].image=other:2' -n web"
     ]
     bad = apply(lambda spec: (image(spec), spec["template"]["spec"].update(hostNetwork=True)))
-    assert "it sets spec.template.spec.hostNetwork, which the line does not" in bad[-1].reason
+    assert "it sets spec.template.spec.hostNetwork, which the command does not" in bad[-1].reason
 
 
 def test_kubectl_asks_stint_by_the_plugin_and_is_let_in(shop, tmp_path, stint):  # noqa: F811

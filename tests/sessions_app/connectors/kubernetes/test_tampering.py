@@ -129,7 +129,7 @@ def test_a_binding_of_others_that_names_the_account_is_seen_named_and_left_alone
     assert "helpful, not created by Stint" in of(ground, lease).detail
     evidence = ground.connector.revoke(lease)
     assert not evidence.gone  # the account could still do it, were it made again
-    assert any("not created by" in one for one in evidence.detail["left"])
+    assert any("Stint did not create" in one for one in evidence.detail["left"])
     path = f"{RBAC}/namespaces/{WEB}/rolebindings/helpful"
     assert cluster.call("GET", path)[0] == 200
     cluster.call("DELETE", path)

@@ -171,7 +171,7 @@ def test_kubectl_applies_an_object_that_is_new_and_then_one_that_is_there(place)
         assert (done.returncode, said in done.stdout) == (0, True), done.stderr
         assert greeting(place) == {"text": text}
     refused = place.run(grant, "apply", "-f", "-", stdin=config("bye", more="evil"))
-    assert b"it sets data.more, which the line does not" in refused.stderr
+    assert b"it sets data.more, which the command does not" in refused.stderr
     replaced = place.run(grant, "replace", "-f", "-", stdin=config("hello"))
     assert replaced.returncode == 0, replaced.stderr
     assert greeting(place) == {"text": "hello"}
@@ -193,7 +193,7 @@ def test_kubectl_replaces_a_deployment_that_it_got_and_changes_only_what_is_list
     got["metadata"].pop("resourceVersion")
     got["spec"]["template"]["spec"]["containers"][0]["image"] = "evil"
     done = place.run(grant, "replace", "-f", "-", stdin=json.dumps(got).encode())
-    assert b"it sets spec.template.spec.containers[app].image, which the line does not" in done.stderr
+    assert b"it sets spec.template.spec.containers[app].image, which the command does not" in done.stderr
     assert [one["image"] for one in containers(place)] == ["shop/web:1.3"]
 
 

@@ -96,7 +96,7 @@ def test_results_pass_while_they_fit_and_the_next_is_withheld_before_calls_are_r
     assert len(endpoint.desk.calls) == made + 1
     assert sum(CommandRun.objects.filter(grant=grant).values_list("output_bytes", flat=True)) <= 1000
     withheld = CommandRun.objects.filter(grant=grant, state="done").latest("pk")
-    assert withheld.reason == "its result exceeds the budget; its result is withheld"
+    assert withheld.reason == "its result exceeds the budget; the result is withheld"
     (denied,) = play(endpoint, raw.token, LOOK_UP)
     assert denied["reason"] == "it exceeds the budget (1 KB of 1 KB used)."
     left = {one["command"]: one["says"] for one in denied["budgets"]}

@@ -95,7 +95,7 @@ def test_the_conversation_is_recorded_without_rows(place, recordings):
         "ERROR 42501: Stint refused this statement: n",
         "shop=> INSERT INTO app.orders (id, status) V",
         "ERROR 23505: duplicate key value violates un",
-        "[stint: its client disconnected]",
+        "[stint: the client disconnected]",
     ]
 
 
