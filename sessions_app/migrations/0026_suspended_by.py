@@ -1,5 +1,6 @@
 """Who suspended a grant, and why.
 
+- ``stint_grant_changed``: also announces that a grant was suspended or resumed.
 - ``stint_live_until``: as ``stint_usable_until``, but a suspended grant counts. Under it, what runs may continue.
 """
 
@@ -12,11 +13,22 @@ from django.conf import settings
 from django.db import migrations, models
 
 _USABLE = importlib.import_module("sessions_app.migrations.0012_end_intents").USABLE
+_CHANGED = """
+CREATE OR REPLACE FUNCTION stint_grant_changed() RETURNS trigger LANGUAGE plpgsql AS $body$
+BEGIN
+    PERFORM stint_announce('stint_grant', (
+        SELECT array_agg(n.id) FROM new_rows n JOIN old_rows o ON o.id = n.id
+         WHERE n.state <> o.state OR n.expires_at <> o.expires_at
+            OR n.finish_until IS DISTINCT FROM o.finish_until%s));
+    RETURN NULL;
+END
+$body$;
+"""
 LIVE = _USABLE.replace("stint_usable_until", "stint_live_until").replace(" AND g.held_at IS NULL", "")
 
 
 class Migration(migrations.Migration):
-    """Two columns of grants, and a function."""
+    """Two columns of grants, and two functions."""
 
     dependencies = [
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
@@ -41,4 +53,5 @@ class Migration(migrations.Migration):
             field=models.TextField(blank=True, db_default=""),
         ),
         migrations.RunSQL(LIVE, "DROP FUNCTION stint_live_until"),
+        migrations.RunSQL(_CHANGED % " OR n.held_at IS DISTINCT FROM o.held_at", _CHANGED % ""),
     ]

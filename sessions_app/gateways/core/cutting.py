@@ -88,8 +88,10 @@ class Enders:
                 self._over(grant, why_ended(state), cut=state.cut, until=state.finish_until)
                 if not was_over:
                     self._measure("revoke", state.over_at)
-            elif state.expires_at != grant.expires_at:
-                self._moved(grant, state.expires_at)
+            else:
+                grant.suspended = state.suspended
+                if state.expires_at != grant.expires_at:
+                    self._moved(grant, state.expires_at)
 
     def _moved(self, grant: OpenGrant, expires_at: dt.datetime) -> None:
         longer = expires_at > grant.expires_at

@@ -165,6 +165,8 @@ class OpenGrant:
         self.finish_seconds = use.finish_seconds
         self.expires_at = use.expires_at
         self.over = ""
+        # Whether nothing new may begin. The database refuses it in any case.
+        self.suspended = False
         self.sessions: set[OpenSession[Any]] = set()
         self.timers: list[asyncio.TimerHandle] = []
 

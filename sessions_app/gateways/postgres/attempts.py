@@ -198,6 +198,8 @@ class Attempts:
         known_at = self._known.get(runs.text)
         if known_at is None or not self._only_reads(runs) or self._tally.behind:
             return None
+        if self._session.grant.suspended:
+            return None
         if time.monotonic() - known_at > KNOWN_S:
             del self._known[runs.text]
             return None

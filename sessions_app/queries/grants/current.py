@@ -12,7 +12,7 @@ from django.db.models.functions import Least
 from broker.kernel.each_free import BATCH
 from broker.kernel.statement import Statement, moment, number
 from sessions_app.models import CommandRun, EndReason, Grant, GrantState, RunState
-from sessions_app.models.grant import why_over
+from sessions_app.models.grant import all_above_usable, why_over
 from sessions_app.queries.grants.suspensions import all_above_live
 
 TIME_OVER = why_over(EndReason.EXPIRED)
@@ -23,7 +23,8 @@ class GrantNow:
     """The current state of a grant.
 
     ``cut`` means that running commands may not finish. Otherwise ``finish_until`` is their deadline.
-    ``over_at`` is when the grant's end began; None if it has not begun.
+    ``over_at`` is when the grant's end began; None if it has not begun. ``suspended``: nothing new may begin,
+    because the grant, or one that it was delegated from, is suspended.
     """
 
     ref: str
@@ -33,6 +34,7 @@ class GrantNow:
     end_reason: str
     cut: bool
     over_at: dt.datetime | None = None
+    suspended: bool = False
 
 
 def grants_now(ids: Iterable[int], now: dt.datetime) -> dict[int, GrantNow]:
@@ -43,6 +45,7 @@ def grants_now(ids: Iterable[int], now: dt.datetime) -> dict[int, GrantNow]:
     """
     fit = {
         "held_by_active": Q(holder__is_active=True) & ~Q(holder__owner__is_active=False),
+        "usable": Q(held_at__isnull=True) & all_above_usable(now),
         "heard_of": Q(Q(heartbeat_due_at__isnull=True) | Q(heartbeat_due_at__gt=now), all_above_live(now)),
     }
     rows = list(
@@ -67,8 +70,9 @@ def grants_now(ids: Iterable[int], now: dt.datetime) -> dict[int, GrantNow]:
                 not _may_finish(over[pk], now) if pk in over else not held or (not heard and expires_at > now)
             ),
             over_at=over[pk].revoking_at if pk in over else None,
+            suspended=not usable,
         )
-        for pk, ref, state, expires_at, held, heard in rows
+        for pk, ref, state, expires_at, held, usable, heard in rows
     }
 
 

@@ -82,7 +82,7 @@ class Connection:
         )
         shared = SimpleNamespace(database=self.record, node=node)
         use = SimpleNamespace(compiled=COMMANDS, mark="GR-1")
-        session = SimpleNamespace(id=1, use=use, grant=SimpleNamespace(over=""))
+        session = SimpleNamespace(id=1, use=use, grant=SimpleNamespace(over="", suspended=False))
         self.attempts = Attempts(shared, session, self.tally)  # type: ignore[arg-type]
 
     async def begin(self, one: Runs) -> Run:
