@@ -1,5 +1,4 @@
-// Decisions: sheets, and buttons that show their state immediately. Without this script, forms are sent as usual, and
-// sheets are opened by their address (#deny).
+// Decisions: sheets, and buttons that show their state immediately. Without this script, forms still work.
 (() => {
   const hear = document.addEventListener.bind(document);
   const main = () => document.getElementById('main');

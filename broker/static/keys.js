@@ -1,4 +1,4 @@
-// The keyboard: shortcuts, and the palette, which is a faster version of the search page.
+// Keyboard shortcuts, and the command palette.
 (() => {
   const all = (selector, within = document) => [...within.querySelectorAll(selector)];
   const hear = document.addEventListener.bind(document);
