@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from . import screen, served, waiting, wording
-from .errors import CliError, Exit, Usage
+from .errors import CliError, Exit, NoGrant, Usage
 from .shell import Shell
 
 Row = Mapping[str, Any]
@@ -51,7 +51,7 @@ def a_grant(shell: Shell, want: Want, *, made: Callable[[Row], None] | None = No
     """
     if want.grant:
         return served.grant(waiting.wait_until_usable(shell, ref_of(want.grant), seconds=want.wait))
-    found = _held(shell, want)
+    found = held(shell, want)
     if found is not None:
         return served.grant(waiting.wait_until_usable(shell, str(found["ref"]), seconds=want.wait))
     return served.grant(waiting.wait_for_grant(shell, _asked(shell, want, made), seconds=want.wait))
@@ -73,7 +73,7 @@ def ref_of(text: str) -> str:
 # Existing grants
 
 
-def _held(shell: Shell, want: Want) -> Row | None:
+def held(shell: Shell, want: Want) -> Row | None:
     """Of the caller's matching grants, return the one that lasts longest, or None."""
     kinds = {row["name"]: row["kind"] for row in shell.wire.pages("/clusters")} if want.kinds else {}
     found = [
@@ -189,6 +189,27 @@ def _offers(shell: Shell, want: Want, line: str | None) -> list[Row]:
         and want.command_set in (None, row["command_set"])
         and all(row["parameters"].get(name, value) == value for name, value in want.parameters.items())
     ]
+
+
+def no_grant(shell: Shell, want: Want) -> CliError:
+    """Return the error for access that can be requested, but not here, with the commands that request it."""
+    offers = _offers(shell, want, want.line)
+    if not offers:
+        return _nothing(shell, want)
+    lines = [f"  {request_line(row, want)}" for row in offers[:3]]
+    return NoGrant(
+        f"You have no grant for {want.target or want.cluster}.", "\n".join(["Request one:", *lines])
+    )
+
+
+def request_line(offer: Row, want: Want) -> str:
+    """Return the command that requests an offered access. People replace the words in capitals."""
+    words = ["stint", "request", str(offer["cluster"]), str(offer["command_set"])]
+    words += ["--target", want.target] if want.target else []
+    given = [f"{name}={value}" for name, value in offer["parameters"].items()]
+    for pair in [*given, *(f"{free['name']}=VALUE" for free in offer["missing"])]:
+        words += ["-p", pair]
+    return screen.plain(shlex.join([*words, "-m", "REASON", "--yes", "--wait"]))
 
 
 def _nothing(shell: Shell, want: Want) -> CliError:

@@ -22,6 +22,7 @@ from .commands import (
     run,
     servers,
     ssh,
+    ssh_config,
 )
 from .errors import CliError, Exit, Usage
 from .options import Group
@@ -32,6 +33,7 @@ _PARTS = {
     "Requests": requests.COMMANDS,
     "Access": (
         *ssh.COMMANDS,
+        *ssh_config.COMMANDS,
         *files.COMMANDS,
         *databases.COMMANDS,
         *kubernetes.COMMANDS,

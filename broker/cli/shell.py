@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -115,6 +116,16 @@ def own_words() -> list[str]:
     """Return the command that starts this program, as installed or from the repository."""
     package = __package__ or "stint_cli"
     return [sys.executable, "-m", package]
+
+
+def own_command(shell: Shell) -> tuple[list[str], dict[str, str]]:
+    """Return the command that other programs use to run this program, and the environment variable with
+    which it uses the same server.
+    """
+    here = shutil.which("stint", path=shell.env.get("PATH"))
+    profile = shell.profile or shell.env.get("STINT_PROFILE", "")
+    env = {"STINT_PROFILE": profile} if profile else {"STINT_URL": shell.wire.url}
+    return [here] if here else own_words(), env
 
 
 def cache_folder(env: Mapping[str, str]) -> str:

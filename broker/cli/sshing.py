@@ -31,15 +31,14 @@ def ssh_options(
 
     Host keys are never trusted on first use: they come from Stint, over its authenticated TLS connection.
     """
-    alias = f"stint-{hashlib.sha256(shell.wire.url.encode()).hexdigest()[:16]}"
-    known = _known_hosts(shell, alias, place.keys)
+    alias, known = known_hosts(shell, place)
     # The client uses the first value of an option. The gateway refuses all forwarding, so a user's
     # configuration that requests it would only cause error messages.
     said = [
         *options,
         f"Port={place.port}",
         f"HostKeyAlias={alias}",
-        f"UserKnownHostsFile={_quoted(known)}",
+        f"UserKnownHostsFile={quoted(known)}",
         "GlobalKnownHostsFile=/dev/null",
         "StrictHostKeyChecking=yes",
         "CheckHostIP=no",
@@ -50,7 +49,7 @@ def ssh_options(
     ]
     key = identity or _registered_key(shell)
     if key:
-        said += [f"IdentityFile={_quoted(key)}", "IdentitiesOnly=yes"]
+        said += [f"IdentityFile={quoted(key)}", "IdentitiesOnly=yes"]
     return said
 
 
@@ -74,15 +73,17 @@ def config(shell: Shell, grant: Row) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _known_hosts(shell: Shell, alias: str, keys: Sequence[str]) -> str:
+def known_hosts(shell: Shell, place: Gateway) -> tuple[str, str]:
+    """Write the gateway's host keys to a file, and return the name under which it lists them, and its path."""
+    alias = f"stint-{hashlib.sha256(shell.wire.url.encode()).hexdigest()[:16]}"
     path = Path(cache_folder(shell.env)) / f"{alias}.known_hosts"
-    text = "".join(f"{alias} {key}\n" for key in keys)
+    text = "".join(f"{alias} {key}\n" for key in place.keys)
     # Several processes may start at the same time. Each of them replaces the file with the same text.
     if not path.exists() or path.read_text(encoding="utf-8") != text:
         temporary = path.with_suffix(f".{os.getpid()}")
         temporary.write_text(text, encoding="utf-8")
         temporary.replace(path)
-    return str(path)
+    return alias, str(path)
 
 
 def _registered_key(shell: Shell) -> str:
@@ -99,6 +100,6 @@ def _registered_key(shell: Shell) -> str:
     return ""
 
 
-def _quoted(path: str) -> str:
+def quoted(path: str) -> str:
     """Quote a path with spaces for ssh_config."""
     return f'"{path}"' if shlex.quote(path) != path else path

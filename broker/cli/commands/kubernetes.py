@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import os
 import shlex
-import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,7 +16,7 @@ from .. import credentials, granting, screen, served
 from ..errors import CliError, Exit
 from ..granting import Want
 from ..options import CLUSTER, GRANT, SET, TARGET, CLICommand, about_asking, waits
-from ..shell import Shell, own_words, pass_shell
+from ..shell import Shell, own_command, pass_shell
 from .ssh import asking
 
 _API = "client.authentication.k8s.io/v1"
@@ -70,15 +69,12 @@ def kubectl_config(shell: Shell, cluster: str, output: str | None, **given: Any)
 
 def _this_program(shell: Shell, ref: str, target: str | None) -> dict[str, Any]:
     """Return a kubeconfig user entry that runs this program with the same profile."""
-    here = shutil.which("stint", path=shell.env.get("PATH"))
-    words = [*([here] if here else own_words()), "kube-credential", ref, *([target] if target else [])]
-    profile = shell.profile or shell.env.get("STINT_PROFILE", "")
-    name, value = ("STINT_PROFILE", profile) if profile else ("STINT_URL", shell.wire.url)
+    words, env = own_command(shell)
     plugin = {
         "apiVersion": _API,
         "command": words[0],
-        "args": words[1:],
-        "env": [{"name": name, "value": value}],
+        "args": [*words[1:], "kube-credential", ref, *([target] if target else [])],
+        "env": [{"name": name, "value": value} for name, value in env.items()],
         "interactiveMode": "Never",
         "provideClusterInfo": False,
         "installHint": "Install the stint command.",
