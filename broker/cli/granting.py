@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import screen, served, waiting, wording
+from . import remaining, screen, served, waiting, wording
 from .errors import CliError, Exit, NoGrant, Usage
 from .shell import Shell
 
@@ -49,12 +49,18 @@ def a_grant(shell: Shell, want: Want, *, made: Callable[[Row], None] | None = No
 
     Raises CliError if there is nothing to request, and NoGrant if the wait ends without a grant.
     """
+    grant = served.grant(_usable(shell, want, made))
+    remaining.note(shell, grant)
+    return grant
+
+
+def _usable(shell: Shell, want: Want, made: Callable[[Row], None] | None) -> Row:
     if want.grant:
-        return served.grant(waiting.wait_until_usable(shell, ref_of(want.grant), seconds=want.wait))
+        return waiting.wait_until_usable(shell, ref_of(want.grant), seconds=want.wait)
     found = held(shell, want)
     if found is not None:
-        return served.grant(waiting.wait_until_usable(shell, str(found["ref"]), seconds=want.wait))
-    return served.grant(waiting.wait_for_grant(shell, _asked(shell, want, made), seconds=want.wait))
+        return waiting.wait_until_usable(shell, str(found["ref"]), seconds=want.wait)
+    return waiting.wait_for_grant(shell, _asked(shell, want, made), seconds=want.wait)
 
 
 def ref_of(text: str) -> str:

@@ -18,6 +18,7 @@ from .commands import (
     grants,
     kubernetes,
     machine,
+    prompt,
     requests,
     run,
     servers,
@@ -42,7 +43,7 @@ _PARTS = {
     ),
     "Grants": grants.COMMANDS,
     "Approvals": deciding.COMMANDS,
-    "Shell": machine.COMMANDS,
+    "Shell": (*machine.COMMANDS, *prompt.COMMANDS),
 }
 
 

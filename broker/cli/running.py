@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import FrameType
 from typing import Any
 
+from . import remaining
 from .errors import CliError, NotSignedIn, Unreachable, Usage
 from .heartbeat import Heartbeat
 from .screen import clock_time, plain, say
@@ -201,6 +202,7 @@ def _end(shell: Shell, ref: str, note: str, *, over: bool = False) -> CliError |
     ``over`` means that the grant has already ended.
     """
     began = time.monotonic()
+    remaining.drop(shell, ref)
     while True:
         try:
             shell.wire.post(f"/grants/{ref}/end", {"note": note, "kill": False})

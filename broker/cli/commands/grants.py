@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from .. import screen, waiting, wording
+from .. import remaining, screen, waiting, wording
 from ..errors import CliError, Exit
 from ..options import ANY, CLUSTER, GRANT, CLICommand, Span, waits
 from ..screen import clock_time, plain, span, spoken, word
@@ -59,6 +59,7 @@ def end(shell: Shell, ref: str, note: str, kill: bool, no_wait: bool) -> None:
     row: Row = shell.wire.post(f"/grants/{ref}/end", {"note": note, "kill": kill})
     if not no_wait and row["state"] != "ended":
         row = waiting.wait_for_end(shell, ref, seconds=_PROOF)
+    remaining.drop(shell, ref)
     shell.show(row, lambda: _ended(row))
 
 
@@ -133,7 +134,9 @@ def extend(shell: Shell, ref: str, seconds: int, reason: str, waits_for_it: bool
 
     def people() -> None:
         if row["state"] == "approved":
-            screen.say(f"{ref} ends {clock_time(shell.wire.get(f'/grants/{ref}')['expires_at'])}.")
+            grant = shell.wire.get(f"/grants/{ref}")
+            remaining.note(shell, grant)
+            screen.say(f"{ref} ends {clock_time(grant['expires_at'])}.")
         else:
             screen.say(f"{row['ref']} is waiting for {wording.missing(row['needed'])}.")
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from .. import granting, screen, waiting, wording
+from .. import granting, remaining, screen, waiting, wording
 from ..errors import Exit
 from ..options import ANY, CLUSTER, REQUEST, SET, TARGET, CLICommand, Moment, about_asking, waits
 from ..shell import Shell, pass_shell
@@ -58,6 +58,7 @@ def request(shell: Shell, cluster: str, command_set: str, **given: Any) -> int:
     if given["waits_for_it"] or given["wait"]:
         shell.note(f"{asked['ref']} submitted.")
         grant = waiting.wait_for_grant(shell, asked, seconds=given["wait"])
+        remaining.note(shell, grant)
         shell.show(grant, lambda: wording.grant(grant))
     else:
         shell.show(asked, lambda: _asked(asked))
@@ -130,6 +131,7 @@ def _watch(shell: Shell, row: Row, wait: float | None) -> int:
 def _overview(shell: Shell) -> int:
     wire = shell.wire
     held = [row for row in wire.pages("/grants", mine=True) if row["state"] != "ended"]
+    remaining.note_all(shell, held)
     asked = wire.pages("/requests", mine=True, state="pending")
     decidable = wire.pages("/requests", decidable=True)
 
