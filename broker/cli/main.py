@@ -24,6 +24,7 @@ from .commands import (
     servers,
     ssh,
     ssh_config,
+    tunnel,
 )
 from .errors import CliError, Exit, Usage
 from .options import Group
@@ -37,6 +38,7 @@ _PARTS = {
         *ssh_config.COMMANDS,
         *files.COMMANDS,
         *databases.COMMANDS,
+        *tunnel.COMMANDS,
         *kubernetes.COMMANDS,
         *run.COMMANDS,
         *gateway.COMMANDS,

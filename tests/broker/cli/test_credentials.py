@@ -54,9 +54,16 @@ def given(laptops, **ask):
 @pytest.fixture(scope="module")
 def shop(laptops):
     """A real PostgreSQL in the catalog."""
+    with shop_of(laptops, majors()[-1]) as made:
+        yield made
+
+
+@contextlib.contextmanager
+def shop_of(laptops, major: int):
+    """A real PostgreSQL of this version in the catalog."""
     from broker.kernel import clock
 
-    with temporary_state_dir("stint-cli-pg-") as state, PostgresServer(state, majors()[-1]) as server:
+    with temporary_state_dir("stint-cli-pg-") as state, PostgresServer(state, major) as server:
         shop = set_up(server)
         connection = {
             "user": BROKER,

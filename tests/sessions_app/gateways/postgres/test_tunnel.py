@@ -1,0 +1,104 @@
+"""`stint tunnel`, by libpq without a password, through the real gateway."""
+
+import asyncio
+import contextlib
+import os
+import threading
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from broker.cli import peers
+from broker.cli.tunneling import Login, Tunnel
+
+
+@contextlib.contextmanager
+def tunnel(login: Login, renewed: Login | None = None, **options: str) -> Iterator[int]:
+    """A tunnel in a thread, until the block ends. Yields its port."""
+    loop, ready = asyncio.new_event_loop(), threading.Event()
+    ports: list[int] = []
+    over = asyncio.Event()
+
+    async def renew() -> Login:
+        return renewed or login
+
+    async def serve() -> None:
+        made = Tunnel(login, renew, **options)
+        async with await made.serve(0) as server:
+            ports.append(server.sockets[0].getsockname()[1])
+            ready.set()
+            await over.wait()
+            await made.close()
+
+    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
+    thread.start()
+    assert ready.wait(30)
+    try:
+        yield ports[0]
+    finally:
+        loop.call_soon_threadsafe(over.set)
+        thread.join(30)
+        loop.close()
+
+
+def login_of(place, grant, **changes: object) -> Login:
+    values = place.values(grant)
+    said = {
+        "host": "localhost",
+        "port": place.port,
+        "user": values["Username"],
+        "password": values["Password"],
+        "database": values["Database"],
+        "ca": place.authority.read_text(),
+    }
+    return Login(**{**said, **changes})
+
+
+def connect(port: int, **changes: object) -> psycopg.Connection:
+    said = {"host": "127.0.0.1", "port": port, "user": "anyone", "connect_timeout": 30, "autocommit": True}
+    return psycopg.connect(**{**said, **changes})
+
+
+@pytest.fixture
+def grant(place):
+    return place.grant()
+
+
+def test_a_client_without_a_password_uses_the_grant(place, grant):
+    with tunnel(login_of(place, grant)) as port, connect(port) as connection:
+        changed = connection.execute("UPDATE app.orders SET status = 'paid' WHERE id = 1")
+        assert changed.rowcount == 1
+        with pytest.raises(psycopg.Error, match="Stint refused this statement"):
+            connection.execute("DELETE FROM app.bills")
+        connection.cancel_safe()
+
+
+def test_the_gateway_must_have_the_certificate_and_the_token_must_be_right(place, grant):
+    with (
+        tunnel(login_of(place, grant, host="127.0.0.2")) as port,
+        pytest.raises(psycopg.OperationalError, match="can't be reached"),
+    ):
+        connect(port)
+    wrong = login_of(place, grant, password="wrong")  # it is wrong
+    with tunnel(wrong) as port, pytest.raises(psycopg.OperationalError, match="password authentication"):
+        connect(port)
+    with tunnel(wrong, login_of(place, grant)) as port, connect(port) as connection:
+        assert connection.execute("SELECT id FROM app.orders WHERE id = 1").fetchone() == (1,)
+
+
+def test_with_a_password_only_those_who_know_it_can_connect(place, grant):
+    with tunnel(login_of(place, grant), password="local") as port:  # a test's own
+        with connect(port, password="local") as connection:
+            assert connection.execute("SELECT id FROM app.orders WHERE id = 1").fetchone() == (1,)
+        with pytest.raises(psycopg.OperationalError, match="not the one"):
+            connect(port, password="other")
+
+
+def test_programs_of_other_accounts_cannot_connect(place, grant, monkeypatch):
+    monkeypatch.setattr(peers, "uid_of", lambda *_: os.getuid() + 1)
+    with (
+        tunnel(login_of(place, grant)) as port,
+        pytest.raises(psycopg.OperationalError, match="Only the account that started the tunnel"),
+    ):
+        connect(port)
