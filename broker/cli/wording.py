@@ -81,6 +81,14 @@ OFFERS: Columns = {
 }
 
 
+def held_file(row: Row) -> str:
+    """Return what an upload that waits for approval contains."""
+    about = f"{screen.plain(row['path'])}, {row['size']} bytes\nSHA-256 {screen.plain(row['sha256'])}"
+    if row["text"] is None:
+        return f"{about}\nOnly text of at most 64 KB can be shown, without invisible characters."
+    return f"{about}\n\n{screen.plain_output(row['text'])}"
+
+
 def held_commit(row: Row) -> str:
     """Return the statements of a held transaction, with their rows before and after."""
     return "\n\n".join("\n".join(_held_statement(one)) for one in row["statements"])

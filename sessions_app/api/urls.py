@@ -117,6 +117,7 @@ urlpatterns = [
     path("v1/runs", grants.Runs.as_view()),
     path("v1/runs/<api_id:run_id>/decision", grants.RunDecision.as_view()),
     path("v1/runs/<api_id:run_id>/commit", grants.RunCommit.as_view()),
+    path("v1/runs/<api_id:run_id>/file", grants.RunFile.as_view()),
     path("v1/runs/<api_id:run_id>/stop", grants.RunStopped.as_view()),
     path("v1/runs/<api_id:run_id>/output", recordings.RunOutput.as_view()),
     path("v1/runs/<api_id:run_id>/recording", recordings.RunRecording.as_view()),

@@ -22,6 +22,7 @@ from sessions_app.models.escalation import Escalation
 from sessions_app.models.grant import EndReason, Grant, GrantQuerySet, Lease, PurgedGrant
 from sessions_app.models.grant_state import BEFORE_END, GrantState
 from sessions_app.models.held_commit import HeldCommit
+from sessions_app.models.held_file import HeldFile
 from sessions_app.models.idempotency_key import IdempotencyKey
 from sessions_app.models.legal_hold import LegalHold
 from sessions_app.models.notice import Asks, Notice
@@ -103,6 +104,7 @@ __all__ = [
     "GrantQuerySet",
     "GrantState",
     "HeldCommit",
+    "HeldFile",
     "IdempotencyKey",
     "InboundDelivery",
     "Installation",

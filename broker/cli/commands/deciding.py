@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import click
@@ -120,13 +120,25 @@ def undo(shell: Shell, ref: str) -> int:
 @click.argument("run", type=int, required=False)
 @pass_shell
 def holds(shell: Shell, run: int | None) -> None:
-    """List held commands that are waiting for approval, or show the changes of RUN's held transaction."""
+    """List held commands that are waiting for approval, or show the changes of RUN's held transaction or
+    upload.
+    """
     if run is not None:
-        row = shell.wire.get(f"/runs/{run}/commit")
-        shell.show(row, lambda: screen.say(wording.held_commit(row)))
+        row, shown = _held(shell, run)
+        shell.show(row, lambda: screen.say(shown(row)))
         return
     found = shell.wire.pages("/runs", state="held")
     shell.rows(found, wording.HELD, empty="No held commands.")
+
+
+def _held(shell: Shell, run: int) -> tuple[Row, Callable[[Row], str]]:
+    """Return what a held transaction or upload would change, and the function that formats it."""
+    try:
+        return shell.wire.get(f"/runs/{run}/commit"), wording.held_commit
+    except CliError as error:
+        if error.status != Exit.NOT_FOUND:
+            raise
+    return shell.wire.get(f"/runs/{run}/file"), wording.held_file
 
 
 @click.command(cls=CLICommand)

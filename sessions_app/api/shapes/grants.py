@@ -226,6 +226,18 @@ class HeldCommitShape(Shape):
     statements = HeldStatementShape(many=True)
 
 
+class HeldFileShape(Shape):
+    """An upload that waits for approval."""
+
+    run = serializers.IntegerField()
+    path = serializers.CharField(help_text="The file on the target.")
+    size = serializers.IntegerField(help_text="In bytes.")
+    sha256 = serializers.CharField()
+    text = serializers.CharField(
+        allow_null=True, help_text="Null if it is not text, or has more than 64 KB or invisible characters."
+    )
+
+
 class OutputShape(Shape):
     """A part of a run's output."""
 

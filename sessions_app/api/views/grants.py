@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any, ClassVar
 
 from rest_framework.request import Request
@@ -30,6 +31,7 @@ from sessions_app.api.shapes.grants import (
     GrantShape,
     HeartbeatShape,
     HeldCommitShape,
+    HeldFileShape,
     RunShape,
     SessionShape,
 )
@@ -48,6 +50,7 @@ from sessions_app.operations.requests.review_break_glass import review_break_gla
 from sessions_app.operations.sessions.decide_hold import decide_hold
 from sessions_app.operations.sessions.stop_run import stop_run
 from sessions_app.queries.grants.held_commits import readable_commits
+from sessions_app.queries.grants.held_files import readable_uploads
 from sessions_app.queries.grants.receipts import receipt
 
 
@@ -318,6 +321,21 @@ class RunCommit(Endpoint):
         if statements is None:
             raise NotFound("Held transaction not found, or you can't decide on it.")
         return self.answer(HeldCommitShape, {"run": run.pk, "statements": statements})
+
+
+class RunFile(Endpoint):
+    """What an upload that waits for approval contains."""
+
+    @described(HeldFileShape)
+    def get(self, request: Request, run_id: int) -> Response:
+        """Return the path, size, digest and text of an upload that waits for approval. Only for those who may
+        decide on it.
+        """
+        run = reads.run_of(self.identity, run_id)
+        file = readable_uploads(self.identity, run.grant, [run], clock.now()).get(run.pk)
+        if file is None:
+            raise NotFound("Held upload not found, or you can't decide on it.")
+        return self.answer(HeldFileShape, {"run": run.pk, **asdict(file)})
 
 
 class RunDecision(Endpoint):

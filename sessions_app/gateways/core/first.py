@@ -30,13 +30,14 @@ async def try_first(
     line: str,
     decision: Allowed | Refused,
     order_id: int | None = None,
+    shown: str | None = None,
     now: dt.datetime,
     too_late: Callable[[Tried], None],
 ) -> Tried:
     """Try a command in a session, and register the session if it is new. Nothing may be sent before this
     function returns `allowed`.
 
-    ``too_late`` is called with an attempt that is recorded after this function has stopped waiting. Raises
+    ``shown`` is what approvers see of an upload. ``too_late`` is called with an attempt that is recorded after this function has stopped waiting. Raises
     StintError.
     """
     async with session.lock:
@@ -49,6 +50,7 @@ async def try_first(
                 line=line,
                 decision=decision,
                 order_id=order_id,
+                shown=shown,
                 now=now,
             )
         )

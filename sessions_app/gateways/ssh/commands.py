@@ -47,6 +47,8 @@ class CommandExecution:
     """One line, which is tried in a session, and run if allowed. ``stop`` may be called at any time."""
 
     carries_files = False
+    # What approvers see of an upload while it is held.
+    shown: str | None = None
 
     def __init__(
         self,
@@ -144,6 +146,7 @@ class CommandExecution:
             line=self._line,
             decision=self._decision,
             order_id=self._order_id,
+            shown=self.shown,
             now=self._parts.clock.now(),
             too_late=self._too_late,
         )

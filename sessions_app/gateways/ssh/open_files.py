@@ -149,9 +149,9 @@ class Waiting(Handle):
         allowed: Transfer,
         give_back: Callable[[], None],
         folder: Path,
-        start: Callable[[Facts], FileTransfer],
+        start: Callable[[Facts, str | None], FileTransfer],
     ) -> None:
-        """``start`` begins the transfer once the content is known.
+        """``start`` begins the transfer once the content is known, with its text if it can be shown.
 
         The file waits in ``folder`` until then.
         """
@@ -167,7 +167,7 @@ class Waiting(Handle):
         if offset + len(data) > self._allowed.most:
             self._failed = True
             # A file that is too large is refused, and the refusal is recorded.
-            self._transfer = self._start(Facts(offset + len(data)))
+            self._transfer = self._start(Facts(offset + len(data)), None)
             await self._transfer.finished()
         try:
             self._spooled.write(data)
@@ -185,7 +185,8 @@ class Waiting(Handle):
         try:
             if self._failed:
                 raise Refusal(wire.FAILURE, "")
-            self._transfer = self._start(Facts(self._spooled.size, self._spooled.sha256))
+            facts = Facts(self._spooled.size, self._spooled.sha256)
+            self._transfer = self._start(facts, self._spooled.text())
             await self._transfer.opened()
             for piece in self._spooled.pieces():
                 await self._transfer.send(piece)

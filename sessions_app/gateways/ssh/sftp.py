@@ -282,17 +282,19 @@ class FileServer:
             # whole file.
             folder = self._parts.recordings
             return Waiting(
-                decision.transfer, give_back, folder, lambda facts: self._start("put", path, facts)
+                decision.transfer, give_back, folder, lambda *known: self._start("put", path, *known)
             )
         return await Upload(self._start("put", path), give_back).opened()
 
-    def _start(self, direction: Direction, path: str, facts: Facts | None = None) -> FileTransfer:
+    def _start(
+        self, direction: Direction, path: str, facts: Facts | None = None, shown: str | None = None
+    ) -> FileTransfer:
         """Begin a transfer, allowed or not. The transfer first records the decision."""
         if self._stopped:
             raise Refusal(wire.FAILURE, "")
         line = tree.line_for(direction, path, (facts or Facts()).words())
         decision = decide(self._session.use.compiled, line)
-        transfer = FileTransfer(self._parts, self._session, line, decision, self._client.note)
+        transfer = FileTransfer(self._parts, self._session, line, decision, self._client.note, shown=shown)
         self._transfers.add(transfer)
         transfer.task.add_done_callback(lambda _: self._transfers.discard(transfer))
         return transfer

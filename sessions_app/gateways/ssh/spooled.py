@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,11 +12,15 @@ from pathlib import Path
 from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext, algorithms, modes
 
 from broker.kernel.errors import StintError
+from sessions_app.policy.commands.characters import hidden_at
 
 # The maximum bytes that may wait at one gateway, and the bytes that must stay free on its disk for
 # recordings.
 MOST_OF_ALL, KEPT_FREE = 20_000_000_000, 1_000_000_000
 _PIECE = 256 * 1024
+# Bytes of a text that approvers see.
+MOST_SHOWN = 64 * 1024
+_LINES = re.compile(r"\r?\n|\t")
 
 
 class SpoolFull(StintError):
@@ -64,6 +69,18 @@ class Spooled:
         cipher = self._new_cipher()
         while sealed := self._file.read(_PIECE):
             yield cipher.update(sealed)
+
+    def text(self) -> str | None:
+        """Return the whole file as text; None if it is too large to be shown, or not UTF-8, or has invisible
+        characters other than tabs and newlines. Raises OSError.
+        """
+        if self.size > MOST_SHOWN:
+            return None
+        try:
+            text = b"".join(self.pieces()).decode()
+        except UnicodeDecodeError:
+            return None
+        return text if hidden_at(_LINES.sub("", text)) is None else None
 
     def close(self) -> None:
         """Remove the file."""

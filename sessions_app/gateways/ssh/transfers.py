@@ -182,8 +182,11 @@ class FileTransfer(CommandExecution):
         line: str,
         decision: answers.Allowed | answers.Refused,
         note: Callable[[str], None],
+        *,
+        shown: str | None = None,
     ) -> None:
-        """``note`` shows the holder a line from Stint."""
+        """``note`` shows the holder a line from Stint. ``shown`` is what approvers see of an upload."""
+        self.shown = shown
         self.stream = Stream(note)
         super().__init__(parts, session, line, decision, self.stream)
         self._helper: Helper | None = None

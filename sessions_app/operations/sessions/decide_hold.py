@@ -11,7 +11,7 @@ from accounts.models import Identity
 from broker.audit.events import Event
 from broker.audit.record import record
 from broker.kernel.errors import Conflict, NotFound
-from sessions_app.models import CommandRun, RunState
+from sessions_app.models import CommandRun, HeldFile, RunState
 from sessions_app.operations.requests.decide_request import AlreadyDecided, MayNotDecide
 from sessions_app.queries.grants.suspensions import suspension_of
 from sessions_app.queries.requests.deciders import may_not_decide_in
@@ -66,6 +66,7 @@ def decide_hold(
         run.save(
             update_fields=["decided_by", "decided_at", "allowed_for_grant", "state", "ended_at", "reason"]
         )
+        HeldFile.objects.filter(run=run).delete()
         record(
             event=Event.COMMAND_HOLD_DECIDED,
             actor=actor_of(actor),

@@ -15,7 +15,15 @@ from django.db.models import Q
 from accounts.models import Identity
 from broker.audit.events import Event
 from broker.audit.record import Json, record
-from sessions_app.models import AccessPolicy, CommandRun, HeldCommit, Notice, RunState, StoredRecording
+from sessions_app.models import (
+    AccessPolicy,
+    CommandRun,
+    HeldCommit,
+    HeldFile,
+    Notice,
+    RunState,
+    StoredRecording,
+)
 from sessions_app.operations.notifications.notify import notify
 from sessions_app.operations.record.recover_recording import FINDER, recover_recording
 from sessions_app.queries.record.holds import run_held
@@ -43,8 +51,11 @@ def purge_recordings(*, folder: Path, now: dt.datetime) -> int:
     count toward limits and expire as well. Each deletion is recorded beforehand, so that no file disappears
     without an entry after a crash. Recordings under legal hold stay. Administrators are notified, once a day,
     when space is running out. Without a folder or a store, nothing else is done, because the folder is on
-    another machine. The rows that approvers saw of held transactions are deleted after the same time.
+    another machine. The rows that approvers saw of held transactions are deleted after the same time, and the texts of held
+    uploads with their holds.
     """
+    # Decisions delete these at once. These are of holds that timed out, or whose grant ended.
+    HeldFile.objects.exclude(run__in=CommandRun.objects.waiting(now)).delete()
     for policy in AccessPolicy.objects.all():
         _purge_commits(policy, now)
     if not folder.is_dir() and not settings.RECORDINGS_STORE:

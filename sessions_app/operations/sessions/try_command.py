@@ -11,10 +11,12 @@ from django.db import transaction
 
 from broker.audit.events import Event
 from broker.audit.record import Json, record
+from broker.kernel.crypto import place_of as location_of
+from broker.kernel.crypto import seal
 from broker.kernel.errors import Conflict
 from broker.kernel.postgresql.prepared import prepared
 from broker.kernel.text import MAX_STORED, has_redaction, recordable, recordable_line, recordable_words
-from sessions_app.models import CommandOrder, CommandRun, Grant, RunState
+from sessions_app.models import CommandOrder, CommandRun, Grant, HeldFile, RunState
 from sessions_app.operations.grants.write_lease import write_lease
 from sessions_app.operations.notifications.notify_of_hold import notify_of_hold
 from sessions_app.operations.sessions.authorize_use import AnyUse, holder_of, place_of
@@ -79,6 +81,7 @@ def try_command(
     line: str,
     decision: Allowed | Refused,
     order_id: int | None = None,
+    shown: str | None = None,
     now: dt.datetime,
 ) -> Tried:
     """Record an attempted line with its decision, and the lease on the target, in one transaction.
@@ -86,7 +89,8 @@ def try_command(
     The commands that a grant allows never change, so a decision stays valid as long as its grant does. This
     function reads, under the grant's lock, whether the grant is still active. ``session`` is the id of an
     open session, or describes how to open one. ``order_id`` is the order that led to the attempt; the order
-    gets the run. Nothing may be sent to the target before this function has returned `allowed`. Raises
+    gets the run. ``shown`` is the text of an upload, which approvers see while the attempt is held, and which is
+    stored encrypted until then. Nothing may be sent to the target before this function has returned `allowed`. Raises
     GrantIsOver, SessionIsOver, TokenIsOver, NotDecidedHere.
     """
     decision = _storable(decision, line, ordered=order_id is not None)
@@ -116,7 +120,7 @@ def try_command(
             decision, waits = held, True
         if waits:
             over = charged.then is not None
-            return _wait(use, grant, session, line, decision, now, order_id, over=over)
+            return _wait(use, grant, session, line, decision, now, order_id, over=over, shown=shown)
         deadline = grant.expires_at + dt.timedelta(seconds=decision.finish_seconds or 0)
         run = _save(
             use,
@@ -144,14 +148,23 @@ def _wait(
     order_id: int | None,
     *,
     over: bool,
+    shown: str | None,
 ) -> Tried:
     """Hold a command, unless too many wait. ``over``: because a budget is used up."""
     if why := limit_holds(grant=grant, now=now):
         return _put_off(use, session_id, line, why, now, order_id)
     run = _hold(use, session_id, line, decision, now, order_id, over=over)
+    if shown is not None:
+        _keep_text(run, shown)
     approvable = notify_of_hold(run=run, now=now)
     says = WAITS if approvable else NOBODY_MAY_ALLOW
     return replace(_tried(run, "held", decision, says), approvable=approvable)
+
+
+def _keep_text(run: CommandRun, text: str) -> None:
+    held = HeldFile(run=run)
+    held.sealed_text = seal(text.encode(), place=location_of(held, "sealed_text"))
+    held.save(force_insert=True)
 
 
 def _held_over(decision: Allowed, charged: Charged) -> Allowed:

@@ -11,7 +11,7 @@ from accounts.models import Identity, answered_for_by
 from broker.audit.events import Event
 from broker.audit.record import record
 from broker.kernel.errors import NotFound
-from sessions_app.models import CommandRun, RunState
+from sessions_app.models import CommandRun, HeldFile, RunState
 from sessions_app.operations.requests.decide_request import AlreadyDecided
 
 
@@ -25,6 +25,7 @@ def withdraw_hold(*, run_id: int, actor: Identity, now: dt.datetime) -> CommandR
         run = lock_own_hold(run_id, actor, now)
         run.state, run.ended_at, run.reason = RunState.HOLD_WITHDRAWN, now, f"{actor} withdrew it"
         run.save(update_fields=["state", "ended_at", "reason"])
+        HeldFile.objects.filter(run=run).delete()
         record(
             event=Event.COMMAND_HOLD_DECIDED,
             actor=actor_of(actor),

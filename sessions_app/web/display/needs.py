@@ -10,6 +10,7 @@ from typing import NamedTuple
 from sessions_app.models import AccessRequest, CommandRun, Comment, Grant
 from sessions_app.policy.commands.argv.quoting import readable
 from sessions_app.queries.grants.held_commits import HeldStatement, statements_of
+from sessions_app.queries.grants.held_files import HeldUpload, uploads_of
 from sessions_app.web.display.cards import GrantCard, RequestCard, grant_cards, request_cards
 from sessions_app.web.display.states import EFFECT, UNKNOWN, Look
 
@@ -24,13 +25,14 @@ def exact_line(run: CommandRun) -> str:
 class Hold(NamedTuple):
     """A held command with its exact arguments and the display style of its effect.
 
-    ``statements`` are those of a transaction that is held at its COMMIT.
+    ``statements`` are those of a transaction that is held at its COMMIT. ``file`` is what an upload contains.
     """
 
     run: CommandRun
     line: str
     look: Look
     statements: Sequence[HeldStatement] = ()
+    file: HeldUpload | None = None
 
 
 class Question(NamedTuple):
@@ -68,8 +70,9 @@ def needs_of(
     """Return the items that need a person's attention. Each of ``questions`` must have its comments in
     ``said``.
     """
+    files = uploads_of([run for run in holds if run.grant.cluster.kind == "ssh"])
     return Needs(
-        holds=[_hold(run) for run in holds],
+        holds=[_hold(run, files.get(run.pk)) for run in holds],
         requests=request_cards(requests, now),
         reviews=grant_cards(reviews, now),
         releases=releases,
@@ -77,6 +80,6 @@ def needs_of(
     )
 
 
-def _hold(run: CommandRun) -> Hold:
+def _hold(run: CommandRun, file: HeldUpload | None) -> Hold:
     statements = statements_of(run.held_commit) if hasattr(run, "held_commit") else ()
-    return Hold(run, exact_line(run), EFFECT.get(run.effect, UNKNOWN), statements)
+    return Hold(run, exact_line(run), EFFECT.get(run.effect, UNKNOWN), statements, file)

@@ -24,6 +24,7 @@ from sessions_app.models import (
 from sessions_app.operations.notifications.notify import notified_first
 from sessions_app.queries.gateways.watches import watchable
 from sessions_app.queries.grants.held_commits import HeldStatement, readable_commits
+from sessions_app.queries.grants.held_files import HeldUpload, readable_uploads
 from sessions_app.queries.grants.observing import observed_under
 from sessions_app.queries.requests.deciders import deciders_in, holds_for
 from sessions_app.queries.requests.facts import readable_document
@@ -104,7 +105,7 @@ class Asked:
 class RunEntry:
     """An attempted command. ``open``: its output is shown. ``ask`` is the query of the form that requests the
     command, if the reader can request it. ``statements`` are those of a transaction that is or was held at
-    its COMMIT, if the reader may decide on it.
+    its COMMIT, if the reader may decide on it, and ``file`` is what an upload contains that waits for them.
     """
 
     run: CommandRun
@@ -118,6 +119,7 @@ class RunEntry:
     watchers: Sequence[str]
     now: dt.datetime
     statements: Sequence[HeldStatement] = ()
+    file: HeldUpload | None = None
 
     @property
     def under_way(self) -> bool:
@@ -328,6 +330,7 @@ def _entries(
     sets = askable_sets(reader, grant) if reader.pk == grant.holder_id else None
     by_gateway = runs_by_gateway(grant)
     commits = readable_commits(reader, grant, runs)
+    files = readable_uploads(reader, grant, runs, now)
     return [
         RunEntry(
             run=run,
@@ -341,6 +344,7 @@ def _entries(
             watchers=list(dict.fromkeys(getattr(run, "watched_by", ()))),
             now=now,
             statements=commits.get(run.pk, ()),
+            file=files.get(run.pk),
         )
         for run in runs
     ]

@@ -9,7 +9,7 @@ from sessions_app.operations.grants.prepare_grant import prepare_grant
 from sessions_app.operations.grants.provision_grant import provision_grant
 from sessions_app.operations.sessions.hold_commit import hold_commit
 from tests.sessions_app.operations.sessions.test_hold_commit import content
-from tests.support.world.acts import change, enter, policy, run, undo
+from tests.support.world.acts import change, enter, held_upload, policy, run, undo
 from tests.support.world.budget_site import Holder, budget_files
 from tests.support.world.mcp_site import add_desk
 
@@ -86,6 +86,13 @@ def test_what_a_held_transaction_would_change_is_shown_to_approvers_alone(api, w
     assert api("bob").get("/runs?state=held").body["results"][0]["touched"] == 3
     assert api("bob").get(f"/runs/{plain}/commit").status_code == 404
     assert api("alice").get(f"/runs/{tried.run_id}/commit").status_code == 404
+
+
+def test_what_a_held_upload_contains_is_shown_to_approvers_alone(api, world, grant):
+    held = held_upload(grant, "port = 8080", now=world.now)
+    shown = {"path": "/srv/app/app.conf", "size": 11, "sha256": "a" * 64, "text": "port = 8080"}
+    assert api("bob").get(f"/runs/{held}/file").body == {"run": held, **shown}
+    assert api("alice").get(f"/runs/{held}/file").status_code == 404
 
 
 def test_sessions_and_runs_of_a_grant_are_listed(api, grant, held):

@@ -5,6 +5,7 @@ import datetime as dt
 import json
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import psycopg
@@ -74,6 +75,22 @@ def run(use_, session, line: str = "echo restart nginx", *, now: dt.datetime, or
 
     decision = decide(use_.compiled, line)
     return try_command(use=use_, session=session, line=line, decision=decision, order_id=order_id, now=now)
+
+
+def held_upload(grant, text: str | None, *, now: dt.datetime) -> int:
+    """Hold an upload of this text, and return its run. None: it can't be shown."""
+    from sessions_app.operations.sessions.try_command import try_command
+    from sessions_app.policy.commands.kinds import decide
+
+    used = use(grant, now=now)
+    words = ("put", "/srv/app/app.conf", f"size={len(text or '')}", f"sha256={'a' * 64}")
+    decision = replace(decide(used.compiled, "echo stop nginx"), argv=words)
+    opened = session(used, now=now)
+    tried = try_command(
+        use=used, session=opened, line=" ".join(words), decision=decision, shown=text, now=now
+    )
+    assert tried.verdict == "held"
+    return tried.run_id
 
 
 def confirmed_end(grant, began: dt.datetime, took: float, reason: str = "revoked") -> None:

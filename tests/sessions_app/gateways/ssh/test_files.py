@@ -151,11 +151,12 @@ def test_only_the_content_that_the_rule_names_is_uploaded(place, grant, folder, 
     assert (folder / "pinned" / "file").read_bytes() == PINNED
 
 
-def test_a_held_upload_reaches_the_target_once_a_second_person_has_seen_its_size_and_digest(
+def test_a_held_upload_reaches_the_target_once_a_second_person_has_seen_its_text_and_digest(
     place, grant, folder, tmp_path
 ):
     from broker.kernel import clock
     from sessions_app.operations.sessions.decide_hold import decide_hold
+    from sessions_app.queries.grants.held_files import readable_uploads
 
     for name, allow in (("yes", True), ("no", False)):
         (tmp_path / "mine").write_bytes(b"held")
@@ -167,6 +168,8 @@ def test_a_held_upload_reaches_the_target_once_a_second_person_has_seen_its_size
         digest = hashlib.sha256(b"held").hexdigest()
         assert run.line == f"put {folder}/held/{name} size=4 sha256={digest}"
         assert names(folder / "held") == (["yes"] if name == "no" else [])
+        shown = readable_uploads(place.world.bob, grant, [run], clock.now())[run.pk]
+        assert (shown.name, shown.size, shown.sha256, shown.text) == (name, 4, digest, "held")
         decide_hold(run_id=run.pk, actor=place.world.bob, allow=allow, now=clock.now())
         _, said = sending.communicate(timeout=30)
         assert (sending.returncode == 0) is allow, said

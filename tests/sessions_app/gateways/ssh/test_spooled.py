@@ -33,6 +33,24 @@ def test_nothing_that_waits_has_a_name(waiting, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        (b"", ""),
+        ("a\t\u00e9\r\nb\n".encode(), "a\t\u00e9\r\nb\n"),
+        (b"\xff\xfe", None),
+        (b"a\x1b[2J", None),
+        (b"a\rb", None),
+        ("a\u202eb".encode(), None),
+        (b"a" * 65_536, "a" * 65_536),
+        (b"a" * 65_537, None),
+    ],
+)
+def test_a_small_text_without_invisible_characters_can_be_shown(waiting, data, text):
+    waiting.write(data)
+    assert waiting.text() == text
+
+
 @pytest.mark.parametrize("limit", ["MOST_OF_ALL", "KEPT_FREE"])
 def test_uploads_fill_neither_the_gateway_nor_its_disk(waiting, monkeypatch, limit):
     waiting.write(b"12345")
