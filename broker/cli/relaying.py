@@ -28,7 +28,7 @@ def connect(host: str, port: int) -> socket.socket:
 
 def relay(connection: socket.socket, source: int = 0, sink: int = 1) -> None:
     """Relay until the other side closes the connection. ``source`` and ``sink`` are file descriptors."""
-    sources = [connection, source]
+    sources: list[socket.socket | int] = [connection, source]
     with contextlib.suppress(ConnectionError, BrokenPipeError):
         while True:
             ready = select.select(sources, [], [])[0]

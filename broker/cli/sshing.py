@@ -74,7 +74,7 @@ def config(shell: Shell, grant: Row) -> str:
 
 
 def known_hosts(shell: Shell, place: Gateway) -> tuple[str, str]:
-    """Write the gateway's host keys to a file, and return the name under which it lists them, and its path."""
+    """Write the gateway's host keys to a file. Return the name under which it lists them, and its path."""
     alias = f"stint-{hashlib.sha256(shell.wire.url.encode()).hexdigest()[:16]}"
     path = Path(cache_folder(shell.env)) / f"{alias}.known_hosts"
     text = "".join(f"{alias} {key}\n" for key in place.keys)

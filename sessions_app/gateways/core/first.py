@@ -37,8 +37,8 @@ async def try_first(
     """Try a command in a session, and register the session if it is new. Nothing may be sent before this
     function returns `allowed`.
 
-    ``shown`` is what approvers see of an upload. ``too_late`` is called with an attempt that is recorded after this function has stopped waiting. Raises
-    StintError.
+    ``shown`` is what approvers see of an upload. ``too_late`` is called with an attempt that is recorded
+    after this function has stopped waiting. Raises StintError.
     """
     async with session.lock:
         session.check()

@@ -89,9 +89,9 @@ def try_command(
     The commands that a grant allows never change, so a decision stays valid as long as its grant does. This
     function reads, under the grant's lock, whether the grant is still active. ``session`` is the id of an
     open session, or describes how to open one. ``order_id`` is the order that led to the attempt; the order
-    gets the run. ``shown`` is the text of an upload, which approvers see while the attempt is held, and which is
-    stored encrypted until then. Nothing may be sent to the target before this function has returned `allowed`. Raises
-    GrantIsOver, SessionIsOver, TokenIsOver, NotDecidedHere.
+    gets the run. ``shown`` is the text of an upload, stored encrypted for approvers while it is held. Nothing
+    may be sent to the target before this function has returned `allowed`. Raises GrantIsOver, SessionIsOver,
+    TokenIsOver, NotDecidedHere.
     """
     decision = _storable(decision, line, ordered=order_id is not None)
     with transaction.atomic():
@@ -121,21 +121,33 @@ def try_command(
         if waits:
             over = charged.then is not None
             return _wait(use, grant, session, line, decision, now, order_id, over=over, shown=shown)
-        deadline = grant.expires_at + dt.timedelta(seconds=decision.finish_seconds or 0)
-        run = _save(
-            use,
-            session,
-            line,
-            RunState.RUNNING,
-            now,
-            decision=decision,
-            deadline=deadline,
-            charges=charged.charges,
-        )
+        run = _start(use, grant, session, line, decision, charged, now)
         _answer(order_id, run)
         lease(use, now)
         _record(Event.COMMAND_ALLOWED, use, run, now, _about(run, decision))
     return _tried(run, "allowed", decision, "")
+
+
+def _start(
+    use: AnyUse,
+    grant: Grant,
+    session_id: int,
+    line: str,
+    decision: Allowed,
+    charged: Charged,
+    now: dt.datetime,
+) -> CommandRun:
+    ends = grant.expires_at + dt.timedelta(seconds=decision.finish_seconds or 0)
+    return _save(
+        use,
+        session_id,
+        line,
+        RunState.RUNNING,
+        now,
+        decision=decision,
+        deadline=ends,
+        charges=charged.charges,
+    )
 
 
 def _wait(
