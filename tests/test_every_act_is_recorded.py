@@ -53,7 +53,9 @@ READS = {
         GET:/api/v1/identities/<api_user:username>/tokens GET:/api/v1/record GET:/api/v1/search
         tool:my_grants tool:request_status"""
     ),
-    "the hold's entry has a digest of what its approvers see": "GET:/api/v1/runs/<api_id:run_id>/commit",
+    "the hold's entry has a digest of what its approvers see": (
+        "GET:/api/v1/runs/<api_id:run_id>/commit GET:/api/v1/runs/<api_id:run_id>/file"
+    ),
     "says what would be, and does nothing of it": (
         """
         /requests/preview/ /command-sets/<slug:name>/try/ /policies/<slug:name>/simulate/ tool:what_may_i_do
