@@ -40,8 +40,8 @@ _ENTRIES = {
     "windows": "window",
 }
 # The keys that identify an entry of a list. The first one that the entry has is used.
-_NAMES = ("name", "run", "request", "tool", "grant", "deny", "groups", "after")
-_CODE = {"run", "request", "tool", "grant", "deny"}
+_NAMES = ("name", "run", "request", "tool", "resource", "prompt", "grant", "deny", "groups", "after")
+_CODE = {"run", "request", "tool", "resource", "prompt", "grant", "deny"}
 _UNITS = {"s": "s", "m": "min", "h": "h", "d": "d", "w": "w"}
 _DURATION = re.compile(r"(?:[0-9]+[smhdw])+")
 _LONGEST = 160

@@ -110,8 +110,8 @@ def _server() -> Iterator[int]:
 
 
 def _files() -> dict[str, str]:
-    """Return the catalog's files for a grant on all tools of the server."""
-    from tests.conformance.server import NAMES
+    """Return the catalog's files for a grant on all tools, prompts and resources of the server."""
+    from tests.conformance.server import NAMES, PROMPTS, RESOURCES
     from tests.support.world.mcp_site import files
 
     anything = '{region: {pattern: ".{0,200}"}}'
@@ -119,6 +119,10 @@ def _files() -> dict[str, str]:
         f"  - {{tool: {name}, arguments: {anything if name == 'test_headers' else '{}'}, effect: read}}"
         for name in NAMES
     ]
+    commands += [f"  - {{resource: '{uri}'}}" for uri in RESOURCES]
+    for name, (given, _) in PROMPTS.items():
+        limits = ", ".join(f'{one}: {{pattern: ".{{0,200}}"}}' for one in given)
+        commands.append(f"  - {{prompt: {name}, arguments: {{{limits}}}}}")
     head = ("name: conformance", "kind: mcp", "summary: Call every tool", "risk: low", "commands:")
     policy = files(0)["policies/desk-work.yaml"].replace("[agent-ticket]", "[agent-ticket, conformance]")
     # The suites call tools that nobody may, and the grant must not end because of that.

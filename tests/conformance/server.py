@@ -99,6 +99,75 @@ async def _call(
     return types.CallToolResult.model_validate({"content": CONTENTS[params.name], "isError": failed})
 
 
+RESOURCES: dict[str, dict[str, str]] = {
+    "test://static-text": {
+        "mimeType": "text/plain",
+        "text": "This is the content of the static text resource.",
+    },
+    "test://static-binary": {"mimeType": "image/png", "blob": PIXEL},
+    "test://template/123/data": {
+        "mimeType": "application/json",
+        "text": '{"id": "123", "templateTest": true, "data": "Data for ID: 123"}',
+    },
+}
+PROMPTS: dict[str, tuple[list[str], list[dict[str, Any]]]] = {
+    "test_simple_prompt": ([], [{"type": "text", "text": "This is a simple prompt for testing."}]),
+    "test_prompt_with_arguments": (["arg1", "arg2"], []),
+    "test_prompt_with_embedded_resource": (["resourceUri"], []),
+    "test_prompt_with_image": ([], [IMAGE, {"type": "text", "text": "Please analyze the image above."}]),
+}
+
+
+async def _list_resources(_context: Any, _params: Any) -> types.ListResourcesResult:
+    listed = [{"uri": uri, "name": uri, "mimeType": one["mimeType"]} for uri, one in RESOURCES.items()]
+    return types.ListResourcesResult.model_validate({"resources": listed[:2]})
+
+
+async def _list_templates(_context: Any, _params: Any) -> types.ListResourceTemplatesResult:
+    one = {"uriTemplate": "test://template/{id}/data", "name": "template"}
+    return types.ListResourceTemplatesResult.model_validate({"resourceTemplates": [one]})
+
+
+async def _read(_context: Any, params: types.ReadResourceRequestParams) -> types.ReadResourceResult:
+    uri = str(params.uri)
+    return types.ReadResourceResult.model_validate({"contents": [{"uri": uri, **RESOURCES[uri]}]})
+
+
+async def _list_prompts(_context: Any, _params: Any) -> types.ListPromptsResult:
+    listed = [
+        {"name": name, "description": name, "arguments": [{"name": one, "required": True} for one in given]}
+        for name, (given, _) in PROMPTS.items()
+    ]
+    return types.ListPromptsResult.model_validate({"prompts": listed})
+
+
+async def _get(_context: Any, params: types.GetPromptRequestParams) -> types.GetPromptResult:
+    given = params.arguments or {}
+    contents = PROMPTS[params.name][1]
+    if params.name == "test_prompt_with_arguments":
+        contents = [{"type": "text", "text": f"Prompt with arguments: {list(given.values())}"}]
+    elif params.name == "test_prompt_with_embedded_resource":
+        resource = {"uri": given["resourceUri"], "mimeType": "text/plain", "text": "embedded"}
+        contents = [
+            {"type": "resource", "resource": resource},
+            {"type": "text", "text": "Please process it."},
+        ]
+    return types.GetPromptResult.model_validate(
+        {"messages": [{"role": "user", "content": one} for one in contents]}
+    )
+
+
 def application() -> Any:
     """Return the server as an ASGI application."""
-    return Server("conformance", version="1", on_list_tools=_list, on_call_tool=_call).streamable_http_app()
+    server = Server(
+        "conformance",
+        version="1",
+        on_list_tools=_list,
+        on_call_tool=_call,
+        on_list_resources=_list_resources,
+        on_list_resource_templates=_list_templates,
+        on_read_resource=_read,
+        on_list_prompts=_list_prompts,
+        on_get_prompt=_get,
+    )
+    return server.streamable_http_app()

@@ -48,7 +48,7 @@ class MCPConnector:
         """
         if not isinstance(spec.commands, CompiledSet):
             raise ConnectorError("The grant's commands are not for MCP.", permanent=True)
-        there = _run(spec.place, _tools)
+        there = _run(spec.place, _tools) if spec.commands.tools else {}
         kept = _pinned(spec.made)
         # A tool that did not exist when the grant started is not added later, because no one would review it.
         wanted = set(spec.commands.tools & there.keys()) if not kept else set(kept)
@@ -139,6 +139,8 @@ class MCPConnector:
 
 
 def _compared(one: CompiledSet, there: Mapping[str, Mapping[str, Any]]) -> list[CheckStep]:
+    if not one.tools:
+        return []
     missing = sorted(one.tools - there.keys())
     steps = [
         CheckStep(

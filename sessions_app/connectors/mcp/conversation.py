@@ -13,7 +13,7 @@ from sessions_app.connectors.mcp.wire import BadMessage, Events, Message
 
 MOST_EVENT = 4 * 1024 * 1024
 MOST_PAGES = 100
-MOST_TOOLS = 2000
+MOST_LISTED = 2000
 _ABOUT = {"name": "stint", "version": "1"}
 _ACCEPT = {"Accept": "application/json, text/event-stream", "Content-Type": "application/json"}
 
@@ -137,30 +137,41 @@ class Conversation:
 
         Raises ConnectorError, including for a duplicate name.
         """
+        return await self.listed("tools/list")
+
+    async def listed(self, method: str) -> dict[str, Message]:
+        """Return all items of a list, by name or URI. A server without this list has none, except of tools.
+
+        Raises ConnectorError, including for a duplicate.
+        """
+        key, named = wire.LISTS[method]
         found: dict[str, Message] = {}
         cursor: str | None = None
         for _ in range(MOST_PAGES):
-            answer = await self.ask("tools/list", {"cursor": cursor} if cursor else {})
+            answer = await self.ask(method, {"cursor": cursor} if cursor else {})
+            if key != "tools" and _has_no(answer):
+                return {}
             result = answer.get("result")
-            if not isinstance(result, dict) or not isinstance(result.get("tools"), list):
-                raise self._error(f"does not list its tools: {_said(answer)}")
-            for tool in result["tools"]:
-                self._add(found, tool)
+            if not isinstance(result, dict) or not isinstance(result.get(key), list):
+                raise self._error(f"does not list its {wire.words_of(key)}: {_said(answer)}")
+            for one in result[key]:
+                self._add(found, one, key, named)
             following = result.get("nextCursor")
             if not isinstance(following, str) or following == cursor:
                 return found
             cursor = following
-        raise self._error("returns an endless list of tools")
+        raise self._error(f"returns an endless list of {wire.words_of(key)}")
 
-    def _add(self, found: dict[str, Message], tool: Any) -> None:
-        name = tool.get("name") if isinstance(tool, dict) else None
+    def _add(self, found: dict[str, Message], one: Any, key: str, named: str) -> None:
+        what = wire.words_of(key).removesuffix("s")
+        name = one.get(named) if isinstance(one, dict) else None
         if not isinstance(name, str):
-            raise self._error("lists a tool without a name")
+            raise self._error(f"lists a {what} without a {'name' if named == 'name' else 'URI'}")
         if name in found:
             raise self._error(f"lists {name[:64]} twice")
-        found[name] = tool
-        if len(found) > MOST_TOOLS:
-            raise self._error(f"lists more than {MOST_TOOLS} tools")
+        found[name] = one
+        if len(found) > MOST_LISTED:
+            raise self._error(f"lists more than {MOST_LISTED} {what}s")
 
     async def _send(self, message: Message) -> None:
         async with request(self.endpoint, "POST", self._headers("", {}), wire.dump(message)) as answer:
@@ -250,6 +261,11 @@ class _NotSpoken(ConnectorError):
 
 def _texts(value: Any) -> list[str]:
     return [one for one in value if isinstance(one, str)] if isinstance(value, list) else []
+
+
+def _has_no(answer: Message) -> bool:
+    error = answer.get("error")
+    return isinstance(error, dict) and error.get("code") == wire.METHOD_NOT_FOUND
 
 
 def _said(answer: Message) -> str:

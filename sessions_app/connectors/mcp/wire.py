@@ -22,11 +22,20 @@ LEGACY = "2025-11-25"
 LEGACIES = (LEGACY, "2025-06-18", "2025-03-26")
 META = "io.modelcontextprotocol/"
 VERSION_KEY, CAPABILITIES_KEY = f"{META}protocolVersion", f"{META}clientCapabilities"
+# The lists of a server: the key of their items, and what names an item.
+LISTS = {
+    "tools/list": ("tools", "name"),
+    "prompts/list": ("prompts", "name"),
+    "resources/list": ("resources", "uri"),
+    "resources/templates/list": ("resourceTemplates", "uriTemplate"),
+}
 NAMED_BY = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
 
 # Error codes of JSON-RPC 2.0, and those reserved by MCP.
 PARSE_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND = -32700, -32600, -32601
 INVALID_PARAMS, INTERNAL_ERROR = -32602, -32603
+# Stint's own: a request that is not refused, but was not carried out.
+NOT_MADE = -31000
 HEADER_MISMATCH, MISSING_CAPABILITY, UNSUPPORTED_VERSION = -32020, -32021, -32022
 
 _LINE = re.compile(rb"\r\n|\n|\r(?=[^\n])")
@@ -35,6 +44,11 @@ _SAFE = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?")
 _VISIBLE = re.compile(r"[\t\x20-\x7e]*")
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
 _TOLD = ("name", "title", "description", "inputSchema", "outputSchema", "annotations")
+
+
+def words_of(key: str) -> str:
+    """Return the key of a list's items as words: resource templates."""
+    return re.sub(r"(?=[A-Z])", " ", key).lower()
 
 
 class BadMessage(ValueError):

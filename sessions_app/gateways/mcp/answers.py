@@ -63,6 +63,13 @@ class Answer:
                 {"jsonrpc": "2.0", "id": self._asked.id, "result": shaped(result, modern=self._asked.modern)}
             )
 
+    async def response(self, message: Message) -> None:
+        """End with a response that has a result or an error."""
+        if "error" in message:
+            error = message["error"]
+            return await self.error(error["code"], error["message"], data=error.get("data"))
+        return await self.result(message["result"])
+
     async def error(self, code: int, message: str, *, status: int = 200, data: Any = None) -> None:
         """End with an error."""
         error: Message = {"code": code, "message": message}

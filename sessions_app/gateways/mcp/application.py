@@ -20,6 +20,7 @@ from sessions_app.connectors.base import ConnectorError
 from sessions_app.connectors.mcp import wire
 from sessions_app.gateways.mcp.answers import Answer, Send
 from sessions_app.gateways.mcp.asked import (
+    CALLS,
     SUPPORTED,
     Asked,
     Receive,
@@ -139,13 +140,13 @@ class Application:
     async def _message(
         self, service: Service, caller: Caller, asked: Asked, answer: Answer, gone: asyncio.Task[None]
     ) -> None:
-        if asked.method == "tools/call":
+        has = service.capabilities(caller)
+        if asked.method in CALLS and _family(asked.method) in has:
             await service.call(caller, asked, answer, gone)
-        elif asked.method == "tools/list":
-            if asked.params.get("cursor") is not None:
-                return await answer.error(wire.INVALID_PARAMS, "The list has only one page.")
-            tools = await service.tools(caller)
-            await answer.result({"tools": tools, "ttlMs": LIST_TTL_MS, "cacheScope": "private"})
+        elif asked.method in wire.LISTS and _family(asked.method) in has:
+            await self._list(service, caller, asked, answer)
+        elif asked.method == "completion/complete" and "completions" in has:
+            await _complete(service, caller, asked, answer)
         elif asked.modern:
             await self._modern(service, caller, asked, answer, gone)
         elif asked.method == "initialize":
@@ -154,7 +155,16 @@ class Application:
             await answer.result({})
         else:
             await answer.error(wire.METHOD_NOT_FOUND, _not_here(asked.method))
-        return None
+
+    async def _list(self, service: Service, caller: Caller, asked: Asked, answer: Answer) -> None:
+        if asked.params.get("cursor") is not None:
+            return await answer.error(wire.INVALID_PARAMS, "The list has only one page.")
+        if asked.method == "tools/list":
+            found = await service.tools(caller)
+        else:
+            found = await service.listed(caller, asked.method) or []
+        key, _ = wire.LISTS[asked.method]
+        return await answer.result({key: found, "ttlMs": LIST_TTL_MS, "cacheScope": "private"})
 
     async def _modern(
         self, service: Service, caller: Caller, asked: Asked, answer: Answer, gone: asyncio.Task[None]
@@ -163,7 +173,7 @@ class Application:
             await answer.result(
                 {
                     "supportedVersions": list(SUPPORTED),
-                    "capabilities": {"tools": {"listChanged": True}},
+                    "capabilities": service.capabilities(caller),
                     "instructions": service.instructions,
                     "ttlMs": LIST_TTL_MS,
                     "cacheScope": "private",
@@ -213,7 +223,7 @@ class Application:
         await answer.result(
             {
                 "protocolVersion": wanted if wanted in wire.LEGACIES else wire.LEGACY,
-                "capabilities": {"tools": {"listChanged": True}},
+                "capabilities": service.capabilities(caller),
                 "serverInfo": _ABOUT,
                 "instructions": service.instructions,
             }
@@ -273,8 +283,22 @@ def _check_origin(origin: str | None) -> None:
         raise Rejected(403, None, "Cross-origin requests are not allowed.")
 
 
+def _family(method: str) -> str:
+    """Return the capability to which a method belongs."""
+    return method.partition("/")[0]
+
+
+async def _complete(service: Service, caller: Caller, asked: Asked, answer: Answer) -> None:
+    values = service.completion(caller, asked.params)
+    if values is None:
+        return await answer.error(
+            wire.INVALID_PARAMS, "This can't be completed: it is not an allowed prompt."
+        )
+    return await answer.result({"completion": {"values": values, "total": len(values), "hasMore": False}})
+
+
 def _not_here(method: str) -> str:
-    return f"{method[:64]} is not supported: this gateway offers tools only."
+    return f"{method[:64]} is not supported here."
 
 
 async def _until_gone(receive: Receive) -> None:

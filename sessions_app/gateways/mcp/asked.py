@@ -17,6 +17,7 @@ from typing import Any
 from sessions_app.connectors.mcp import wire
 from sessions_app.policy.commands.json_values.bodies import MAX_BODY, BodyRefused, Json, read_body
 from sessions_app.policy.commands.mcp.decide import line_of
+from sessions_app.policy.commands.mcp.document import PROMPT, READ
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -143,10 +144,42 @@ def asked_of(headers: Mapping[str, str], body: bytes) -> Asked:
     return asked
 
 
-def call_in(params: Mapping[str, Any]) -> tuple[str, dict[str, Json]] | None:
-    """Return the name and arguments of a call; None if they are invalid."""
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A call as it is decided and recorded: of a tool, of a prompt, or the reading of a resource."""
+
+    name: str
+    arguments: dict[str, Json] = field(repr=False)
+
+    @property
+    def params(self) -> dict[str, Json]:
+        """The parameters of the request to the server."""
+        if self.name == READ:
+            return dict(self.arguments)
+        return {"name": self.name.removeprefix(PROMPT), "arguments": self.arguments}
+
+    @property
+    def is_tool(self) -> bool:
+        """Whether it is the call of a tool, whose definition is pinned."""
+        return self.name != READ and not self.name.startswith(PROMPT)
+
+
+CALLS = ("tools/call", "prompts/get", "resources/read")
+
+
+def call_in(method: Any, params: Mapping[str, Any]) -> Wanted | None:
+    """Return the call in a request; None if it is invalid."""
+    if method == "resources/read":
+        uri = params.get("uri")
+        return Wanted(READ, {"uri": uri}) if isinstance(uri, str) else None
     name, arguments = params.get("name"), params.get("arguments", {})
-    return (name, arguments) if isinstance(name, str) and isinstance(arguments, dict) else None
+    if not isinstance(name, str) or not isinstance(arguments, dict):
+        return None
+    if method == "tools/call":
+        # A tool can be named like another kind of call. A set can't allow it under its name with a prefix.
+        other = name == READ or name.startswith(PROMPT)
+        return Wanted(f"tool:{name}" if other else name, arguments)
+    return Wanted(f"{PROMPT}{name}", arguments) if method == "prompts/get" else None
 
 
 def check_parameters(asked: Asked, schema: Any) -> None:
@@ -169,9 +202,9 @@ def line_in(body: bytes) -> str:
         found = read_body(body)
     except BodyRefused:
         return _NO_CALL
-    params = found.get("params") if isinstance(found, dict) and found.get("method") == "tools/call" else None
-    call = call_in(params) if isinstance(params, dict) else None
-    return line_of(*call) if call else _NO_CALL
+    method, params = (found.get("method"), found.get("params")) if isinstance(found, dict) else (None, None)
+    call = call_in(method, params) if isinstance(params, dict) else None
+    return line_of(call.name, call.arguments) if call else _NO_CALL
 
 
 def _era(headers: Mapping[str, str], params: Mapping[str, Any], number: Json) -> bool:

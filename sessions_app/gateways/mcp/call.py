@@ -1,4 +1,4 @@
-"""One tool call, from the decision to its result."""
+"""One call of a tool or prompt, or the reading of a resource, from the decision to its result."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from sessions_app.connectors.mcp.wire import Message
 from sessions_app.gateways.core.allowance import BEYOND, Allowance
 from sessions_app.gateways.core.database import Database
 from sessions_app.gateways.mcp.answers import Answer
-from sessions_app.gateways.mcp.asked import Asked, check_parameters
-from sessions_app.gateways.mcp.denials import ended_meanwhile, refusal, stopped, waiting
+from sessions_app.gateways.mcp.asked import Asked, Wanted, check_parameters
+from sessions_app.gateways.mcp.denials import denied, ended_meanwhile, refusal, stopped, waiting
 from sessions_app.gateways.mcp.server import Over, Unanswered, definitions, forward
 from sessions_app.gateways.mcp.uses import OpenUse
 from sessions_app.operations.sessions.bar_call import bar_call
@@ -26,7 +26,6 @@ from sessions_app.operations.sessions.try_call import Waiting, try_call
 from sessions_app.operations.sessions.try_command import Tried
 from sessions_app.policy.commands.answers import Allowed, Refused
 from sessions_app.policy.commands.budgets import BUDGET_USED
-from sessions_app.policy.commands.json_values.bodies import Json
 from sessions_app.policy.commands.mcp.decide import DecidedCall, decided
 from sessions_app.queries.grants.tokens import UNKNOWN, tokens_now
 
@@ -35,7 +34,7 @@ GIVEN_UP = "canceled by the client"
 
 
 class Call:
-    """One tool call, from the decision to its result."""
+    """One call, from the decision to its result."""
 
     def __init__(
         self,
@@ -44,13 +43,12 @@ class Call:
         held: OpenUse,
         asked: Asked,
         answer: Answer,
-        name: str,
-        arguments: dict[str, Json],
+        wanted: Wanted,
     ) -> None:
         self._database, self._use, self._held = database, use, held
         self._asked, self._answer = asked, answer
-        self._name, self._arguments = name, arguments
-        self._call = decided(use.compiled, name, arguments)
+        self._wanted, self._name = wanted, wanted.name
+        self._call = decided(use.compiled, wanted.name, wanted.arguments)
         self._run: int | None = None
         self._allowance: Allowance | None = None
         self._trying: asyncio.Future[Tried | Waiting] | None = None
@@ -58,27 +56,30 @@ class Call:
     async def run(self) -> Message:
         """Return the response message. Raises StintError, and Over if the result must be withheld."""
         tool: Message | None = None
-        if isinstance(self._call.decision, Allowed):
+        if isinstance(self._call.decision, Allowed) and self._wanted.is_tool:
             tool, barred = await self._as_approved()
             if barred:
-                return _result(await self._bar(barred))
+                return self._denied(await self._bar(barred))
             check_parameters(self._asked, (tool or {}).get("inputSchema"))
         tried = await self._try()
         if isinstance(tried, Waiting):
-            return _result(waiting(self._use, tried))
+            return self._denied(waiting(self._use, tried))
         if tried.verdict == "held":
             told = stopped(self._use.grant_ref, tried.message, "held", run=tried.run_id)
-            return _result(waiting(self._use, tried.run_id) if tried.approvable else told)
-        if isinstance(tried.decision, Refused) or tool is None:
+            return self._denied(waiting(self._use, tried.run_id) if tried.approvable else told)
+        if isinstance(tried.decision, Refused) or tried.verdict != "allowed":
             refused = (
                 tried.decision
                 if isinstance(tried.decision, Refused)
                 else Refused(tried.message, None, "tool")
             )
-            return _result(
+            return self._denied(
                 await self._database.run(refusal, use=self._use, refused=refused, line=self._call.line)
             )
-        return await self._make(tried, tool)
+        return await self._make(tried, (tool or {}).get("inputSchema"))
+
+    def _denied(self, result: Message) -> Message:
+        return denied(self._asked, result)
 
     async def _try(self) -> Tried | Waiting:
         """Record the call. Once the recording has started, it finishes even if the call is canceled."""
@@ -113,21 +114,24 @@ class Call:
         )
         return stopped(self._use.grant_ref, why, "not_made", run=run)
 
-    async def _make(self, tried: Tried, tool: Message) -> Message:
+    async def _make(self, tried: Tried, schema: Any) -> Message:
         self._run = tried.run_id
         self._allowance = allowance = Allowance(self._database, tried)
         try:
-            message = await forward(self._held, self._asked, self._answer, tool, self._arguments, allowance)
+            message = await forward(self._held, self._asked, self._answer, self._wanted, schema, allowance)
         except ConnectorError as error:
             sent = isinstance(error, Unanswered)
             await self._finish("cut" if sent else "failed", error.message, 0)
             code = "unanswered" if sent else "not_made"
-            return _result(stopped(self._use.grant_ref, error.message, code, run=tried.run_id))
+            return self._denied(stopped(self._use.grant_ref, error.message, code, run=tried.run_id))
         state, why = _outcome(message)
         size = len(wire.dump(message))
         if not await allowance.take(size=size, exact=True):
-            message, size, why = _result(self._beyond(tried)), 0, f"{BEYOND}; {WITHHELD}"
+            message, size, why = self._denied(self._beyond(tried)), 0, f"{BEYOND}; {WITHHELD}"
         result = message.get("result")
+        if isinstance(result, dict) and not self._wanted.is_tool:
+            # Another holder may not get it from a cache.
+            result |= {"ttlMs": 0, "cacheScope": "private"}
         if size and isinstance(result, dict) and self._name in self._use.compiled.fields:
             # Before the client gets the result: the next call may use what it returned.
             await self._database.run(
@@ -166,20 +170,23 @@ class Call:
             await self._write_down_unmade()
         if self._held.over.is_set() or isinstance(error, Over):
             why = self._held.why or str(error)
-            await self._answer.result(ended_meanwhile(ref, why, f"; {WITHHELD}.", run=self._run))
+            await self._say(ended_meanwhile(ref, why, f"; {WITHHELD}.", run=self._run))
         elif task.cancelled():
             # No one is waiting: the client has disconnected, or canceled the call.
             if self._run is not None:
                 await self._finish("cut", GIVEN_UP, 0)
             await self._answer.close()
         elif isinstance(error, StintError):
-            await self._answer.result(stopped(ref, str(error), error.code, run=self._run))
+            await self._say(stopped(ref, str(error), error.code, run=self._run))
         elif error is not None:
             if self._run is not None:
                 await self._finish("cut", "the gateway failed", 0)
             raise error
         else:
             await self._reply(task.result())
+
+    async def _say(self, result: Message) -> None:
+        await self._answer.response(self._denied(result))
 
     async def _write_down_unmade(self) -> None:
         """Record an attempt that was canceled, or whose grant ended, before the call was made."""
@@ -210,10 +217,6 @@ def _error_in(error: Any) -> tuple[int, str, Any]:
         # call again.
         return wire.INTERNAL_ERROR, "The server rejected the gateway's request.", None
     return error["code"], str(error.get("message", ""))[:2000], error.get("data")
-
-
-def _result(result: Message) -> Message:
-    return {"result": result}
 
 
 def _outcome(message: Message) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""The tools of one cluster behind its gateway.
+"""The tools, prompts and resources of one cluster behind its gateway.
 
 Each call is decided by the grant, recorded, and made with Stint's own token.
 """
@@ -21,9 +21,10 @@ from sessions_app.connectors.mcp import wire
 from sessions_app.connectors.mcp.wire import Message
 from sessions_app.gateways.core.proofs import ProofRefused, check_proof
 from sessions_app.gateways.mcp.answers import SIGN_OF_LIFE_S, Answer
-from sessions_app.gateways.mcp.asked import Asked, Rejected, call_in, line_in
+from sessions_app.gateways.mcp.asked import Asked, Rejected, Wanted, call_in, line_in
 from sessions_app.gateways.mcp.call import Call
-from sessions_app.gateways.mcp.denials import ended_meanwhile, stopped
+from sessions_app.gateways.mcp.denials import denied, ended_meanwhile, stopped
+from sessions_app.gateways.mcp.lists import capabilities, completion, offers, shown
 from sessions_app.gateways.mcp.server import Over, definitions
 from sessions_app.gateways.mcp.service import Caller, challenge
 from sessions_app.gateways.mcp.uses import MOST_STREAMS, OpenUse, Uses
@@ -32,7 +33,6 @@ from sessions_app.operations.sessions.authorize_use import authorize_use, only, 
 from sessions_app.operations.sessions.proofs.token import ByToken, CallUse
 from sessions_app.operations.sessions.record_failed_proof import record_failed_proof
 from sessions_app.operations.sessions.record_refused_request import DeadToken, record_dead_token
-from sessions_app.policy.commands.json_values.bodies import Json
 from sessions_app.policy.commands.mcp.decide import line_of
 
 log = structlog.get_logger(__name__)
@@ -40,6 +40,7 @@ T = TypeVar("T")
 
 _TOKEN = re.compile(r"(Bearer|DPoP) (sgt_[A-Za-z0-9_-]{43})", re.IGNORECASE)
 _MOST_AT_ONCE = 16
+_INVALID = "A call must have a name, and arguments as an object. A resource must have a URI."
 
 
 class ClusterService:
@@ -103,38 +104,56 @@ class ClusterService:
         known = (there[name] for name in sorted(use.compiled.tools & there.keys()))
         return [tool for tool in known if use.pins.get(tool["name"]) == wire.digest_of(tool)]
 
+    # Prompts and resources
+
+    def capabilities(self, caller: Caller) -> Message:
+        return capabilities(caller.use.compiled)
+
+    async def listed(self, caller: Caller, method: str) -> list[Message] | None:
+        """Return what the grant allows of one of the server's lists; None if it allows none of its kind."""
+        use: CallUse = caller.use
+        if not offers(use.compiled, method):
+            return None
+        async with self._in_use(caller) as held:
+            there = await self._unless_over(held, definitions(held, method))
+        return shown(use.compiled, method, there)
+
+    def completion(self, caller: Caller, params: Mapping[str, Any]) -> list[str] | None:
+        return completion(caller.use.compiled, params)
+
     # Calls
 
     async def call(self, caller: Caller, asked: Asked, answer: Answer, gone: asyncio.Task[None]) -> None:
         use: CallUse = caller.use
-        said = call_in(asked.params)
-        if said is None:
-            await answer.error(wire.INVALID_PARAMS, "A call must have a name, and arguments as an object.")
+        wanted = call_in(asked.method, asked.params)
+        if wanted is None:
+            await answer.error(wire.INVALID_PARAMS, _INVALID)
             return
-        name, arguments = said
+
+        async def say(result: Message) -> None:
+            await answer.response(denied(asked, result))
+
         if use.held:
-            dead = await self._write_down_unmade(use, name, arguments)
+            dead = await self._write_down_unmade(use, wanted)
             why = dead.says if dead is not None else "is suspended."
-            await answer.result(stopped(use.grant_ref, why.removeprefix(f"{use.grant_ref} "), "grant_held"))
+            await say(stopped(use.grant_ref, why.removeprefix(f"{use.grant_ref} "), "grant_held"))
         else:
             try:
                 async with self._in_use(caller) as held:
-                    work = Call(self._uses.database, use, held, asked, answer, name, arguments)
+                    work = Call(self._uses.database, use, held, asked, answer, wanted)
                     await self._carry_out(held, asked, answer, gone, work)
             except Over as error:
-                await answer.result(ended_meanwhile(use.grant_ref, str(error), ". It was not made."))
+                await say(ended_meanwhile(use.grant_ref, str(error), ". It was not made."))
             except GrantIsOver as error:
                 # The grant ended between its authorization and its use.
-                await self._write_down_unmade(use, name, arguments)
-                await answer.result(stopped(use.grant_ref, f"{error}", error.code))
+                await self._write_down_unmade(use, wanted)
+                await say(stopped(use.grant_ref, f"{error}", error.code))
             except StintError as error:
-                await answer.result(stopped(use.grant_ref, f"{error}", error.code))
+                await say(stopped(use.grant_ref, f"{error}", error.code))
 
-    async def _write_down_unmade(
-        self, use: CallUse, name: str, arguments: dict[str, Json]
-    ) -> DeadToken | None:
+    async def _write_down_unmade(self, use: CallUse, wanted: Wanted) -> DeadToken | None:
         """Record a call that was not made, because its grant or token can't be used, or no longer can."""
-        line = line_of(name, arguments)
+        line = line_of(wanted.name, wanted.arguments)
         return await self._uses.database.run(
             _dead_token, digest=use.credential_digest, target=use.target.name, line=line
         )

@@ -13,8 +13,10 @@ from django.conf import settings
 
 from accounts.models import Identity
 from broker.kernel import clock
+from sessions_app.connectors.mcp import wire
 from sessions_app.connectors.mcp.wire import Message
 from sessions_app.gateways.mcp.answers import text_result
+from sessions_app.gateways.mcp.asked import Asked
 from sessions_app.models import Grant
 from sessions_app.operations.sessions.proofs.token import CallUse
 from sessions_app.operations.sessions.try_call import Waiting
@@ -27,6 +29,18 @@ from sessions_app.queries.requests.offers import offers
 
 # Refusals with one of these codes would occur under any grant.
 _NOT_TO_BE_ASKED = frozenset(("syntax", "denied", "empty", "from_result", "untrusted", TOO_MANY_WAITING))
+
+
+def denied(asked: Asked, result: Message) -> Message:
+    """Return the response with a result that says why a request was not carried out. Only tools have such
+    results, so other requests end with an error.
+    """
+    if asked.method == "tools/call":
+        return {"result": result}
+    told = result["structuredContent"]
+    about = {"uri": asked.params["uri"]} if asked.method == "resources/read" else {}
+    code = wire.INVALID_PARAMS if told["error"] == "refused" else wire.NOT_MADE
+    return {"error": {"code": code, "message": result["content"][0]["text"], "data": {**told, **about}}}
 
 
 def refusal(use: CallUse, refused: Refused, line: str) -> Message:

@@ -59,6 +59,16 @@ class OwnService:
         scopes = caller.use[0].scopes
         return [tool.described for tool in TOOLS.values() if tool.scope in scopes]
 
+    def capabilities(self, caller: Caller) -> Message:
+        del caller
+        return {"tools": {"listChanged": True}}
+
+    async def listed(self, caller: Caller, method: str) -> list[Message] | None:
+        """Return None: this server has only tools."""
+
+    def completion(self, caller: Caller, params: Mapping[str, Any]) -> list[str] | None:
+        """Return None: this server has only tools."""
+
     async def call(self, caller: Caller, asked: Asked, answer: Answer, gone: asyncio.Task[None]) -> None:
         del gone  # a started call is completed even if no one waits for it
         token: APIToken = caller.use[0]

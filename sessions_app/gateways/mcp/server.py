@@ -12,7 +12,7 @@ from sessions_app.connectors.mcp.upstream import Unreached
 from sessions_app.connectors.mcp.wire import Message
 from sessions_app.gateways.core.allowance import Allowance
 from sessions_app.gateways.mcp.answers import Answer
-from sessions_app.gateways.mcp.asked import Asked
+from sessions_app.gateways.mcp.asked import Asked, Wanted
 from sessions_app.gateways.mcp.uses import OpenUse
 
 # The keys that are forwarded in addition to a call's arguments: the progress token, and traces (W3C Trace
@@ -29,12 +29,13 @@ class Unanswered(ConnectorError):
     """The call was sent, and the server did not respond with a result. It may have carried out the call."""
 
 
-async def definitions(held: OpenUse) -> dict[str, Message]:
+async def definitions(held: OpenUse, method: str = "tools/list") -> dict[str, Message]:
+    """Return the server's tools, prompts, resources or templates, by name or URI."""
     talk = await _begun(held)
     try:
-        return await talk.tools()
+        return await talk.listed(method)
     except SessionLost:
-        return await (await _begun(held, lost=talk)).tools()
+        return await (await _begun(held, lost=talk)).listed(method)
 
 
 async def _begun(held: OpenUse, lost: Conversation | None = None) -> Conversation:
@@ -54,21 +55,22 @@ async def forward(
     held: OpenUse,
     asked: Asked,
     answer: Answer,
-    tool: Message,
-    arguments: Mapping[str, Any],
+    wanted: Wanted,
+    schema: Any,
     allowance: Allowance,
 ) -> Message:
-    """Make an allowed call, relay the messages sent during the call, and return the response.
+    """Make an allowed request, relay the messages sent during the request, and return the response.
 
-    Raises Unanswered, or another ConnectorError if the server did nothing with the call.
+    ``schema`` is the input schema of the tool, if it is a tool call. Raises Unanswered, or another
+    ConnectorError if the server did nothing with the request.
     """
     talk = await _begun(held)
     try:
-        return await _forward(talk, held, asked, answer, tool, arguments, allowance)
+        return await _forward(talk, held, asked, answer, wanted, schema, allowance)
     except SessionLost:
         # The server had no such session, so it did nothing with the call.
         talk = await _begun(held, lost=talk)
-        return await _forward(talk, held, asked, answer, tool, arguments, allowance)
+        return await _forward(talk, held, asked, answer, wanted, schema, allowance)
 
 
 async def _forward(
@@ -76,15 +78,15 @@ async def _forward(
     held: OpenUse,
     asked: Asked,
     answer: Answer,
-    tool: Message,
-    arguments: Mapping[str, Any],
+    wanted: Wanted,
+    schema: Any,
     allowance: Allowance,
 ) -> Message:
-    params = {"name": tool["name"], "arguments": dict(arguments), **_about_the_call(asked.params)}
-    headers = wire.parameter_headers(tool.get("inputSchema"), arguments) if talk.modern else {}
+    params = {**wanted.params, **_about_the_call(asked.params)}
+    headers = wire.parameter_headers(schema, wanted.arguments) if talk.modern else {}
     mine = asked.params.get("_meta", {}).get("progressToken")
     try:
-        async for message in talk.call("tools/call", params, headers):
+        async for message in talk.call(asked.method, params, headers):
             if "method" not in message:
                 return _complete(talk, message)
             if held.over.is_set():

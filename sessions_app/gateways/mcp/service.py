@@ -43,6 +43,17 @@ class Service(Protocol):
     async def tools(self, caller: Caller) -> list[Message]:
         """Return the tools that the caller may call, sorted by name. Raises StintError or ConnectorError."""
 
+    def capabilities(self, caller: Caller) -> Message:
+        """Return the capabilities that the server declares."""
+
+    async def listed(self, caller: Caller, method: str) -> list[Message] | None:
+        """Return the prompts, resources or templates that the caller may use; None if the server has none of
+        them. Raises StintError or ConnectorError.
+        """
+
+    def completion(self, caller: Caller, params: Mapping[str, Any]) -> list[str] | None:
+        """Return the values that complete an argument; None if there is no such argument."""
+
     async def call(self, caller: Caller, asked: Asked, answer: Answer, gone: asyncio.Task[None]) -> None:
         """Make or refuse a call, and respond to it. ``gone`` is done when the client has disconnected."""
 

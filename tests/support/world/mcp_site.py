@@ -71,6 +71,36 @@ examples:
 """
 
 
+# A set with resources and prompts.
+NOTES_SET = """
+name: desk-notes
+kind: mcp
+summary: Read the notes of a ticket and the newest mail
+risk: medium
+parameters:
+  ticket: {pattern: "T-[0-9]{1,8}"}
+commands:
+  - {resource: "ticket://{ticket}/*"}
+  - {resource: "mail://inbox/latest", untrusted: true}
+  - {resource: "ticket://{ticket}/text/secret", hold: true}
+  - prompt: summarize
+    arguments: {id: "{ticket}", tone: {choice: [plain, formal]}}
+    optional: [tone]
+  - tool: send_mail
+    arguments: {to: {from: result, fields: ["resource:read.requester.email"]}, text: {choice: [hello]}}
+    effect: change
+examples:
+  allow: ['resource:read {"uri": "ticket://T-42/text"}', 'prompt:summarize {"id": "T-42"}']
+  refuse: ['resource:read {"uri": "ticket://T-42/a/b"}']
+"""
+
+
+def notes_files() -> dict[str, str]:
+    """Return the files that add the set `desk-notes`."""
+    policy = files(0)["policies/desk-work.yaml"].replace("[agent-ticket]", "[agent-ticket, desk-notes]")
+    return {"command-sets/desk-notes.yaml": NOTES_SET, "policies/desk-work.yaml": policy}
+
+
 def mail_files() -> dict[str, str]:
     """Return the files that add the set `desk-mail`. Its grants can be delegated to the deployer."""
     policy = files(0)["policies/desk-work.yaml"].replace("[agent-ticket]", "[agent-ticket, desk-mail]")

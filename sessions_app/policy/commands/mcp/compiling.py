@@ -10,13 +10,25 @@ from sessions_app.policy.commands.document import EFFECT_RANK
 from sessions_app.policy.commands.json_values.bodies import Json, canonical_body
 from sessions_app.policy.commands.json_values.checks import Check, Exact, Typed
 from sessions_app.policy.commands.json_values.placeholders import placeholder_in
-from sessions_app.policy.commands.mcp.document import AfterUntrusted, MCPCall, MCPCommandSet, MCPDeny
+from sessions_app.policy.commands.mcp.document import (
+    PROMPT,
+    READ,
+    AfterUntrusted,
+    Allow,
+    MCPAllow,
+    MCPCommandSet,
+    MCPDeny,
+    MCPPrompt,
+    MCPResource,
+    MCPTool,
+)
 from sessions_app.policy.commands.mcp.results import FromResult, ResultCheck, ResultField, field_of
 from sessions_app.policy.commands.mcp.shapes import ShapeCheck, Shaped
 from sessions_app.policy.commands.mcp.sinks import loose_sinks, unmarked
+from sessions_app.policy.commands.mcp.uris import Template, URICheck, check_of
 from sessions_app.policy.commands.parameters import Int, ParameterType
 
-AnyCheck = Check | ShapeCheck | ResultCheck
+AnyCheck = Check | ShapeCheck | ResultCheck | URICheck
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +40,7 @@ class CompiledToolCommand(answers.CompiledCommand):
     untrusted result.
     """
 
-    rule: MCPCall | MCPDeny
+    rule: Allow | MCPDeny
     arguments: Mapping[str, AnyCheck] | None  # None for a deny that matches any arguments
     optional: frozenset[str]
     loose: tuple[str, ...]
@@ -39,7 +51,7 @@ class CompiledToolCommand(answers.CompiledCommand):
     @property
     def held(self) -> bool:
         """Whether each call needs approval."""
-        return isinstance(self.rule, MCPCall) and (self.rule.hold or bool(self.loose))
+        return isinstance(self.rule, MCPAllow) and (self.rule.hold or bool(self.loose))
 
     @property
     def strictness(self) -> tuple[bool, int, bool, int]:
@@ -47,7 +59,12 @@ class CompiledToolCommand(answers.CompiledCommand):
 
     @property
     def name(self) -> str:
-        return self.rule.tool if isinstance(self.rule, MCPCall) else self.rule.deny
+        return self.rule.name if isinstance(self.rule, MCPAllow) else self.rule.deny
+
+    @property
+    def untrusted(self) -> bool:
+        """Whether its results can contain text from outsiders."""
+        return isinstance(self.rule, MCPAllow) and self.rule.untrusted
 
     @property
     def text(self) -> str:
@@ -63,12 +80,16 @@ def _shown(check: AnyCheck) -> str:
         return canonical_body(check.value)
     if isinstance(check, ResultCheck):
         return f"{{{'|'.join(map(str, check.fields))}}}"
+    if isinstance(check, URICheck):
+        return canonical_body(check.limits)
     return f"{{{check.name}}}" if isinstance(check, Typed) and check.name else "…"
 
 
 @dataclass(frozen=True, slots=True)
 class CompiledSet(answers.CompiledSet):
-    """The tools of one grant, compiled for `decide_call`. ``untrusted`` are tools with untrusted results."""
+    """The calls of one grant, compiled for `decide_call`, by name. ``untrusted`` are the sources of untrusted
+    results.
+    """
 
     commands: tuple[CompiledToolCommand, ...]
     left_out: tuple[CompiledToolCommand, ...]
@@ -93,7 +114,17 @@ class CompiledSet(answers.CompiledSet):
     @property
     def tools(self) -> frozenset[str]:
         """The names of the tools with at least one allowed call."""
-        return frozenset(self.by_tool)
+        return frozenset(name for name in self.by_tool if ":" not in name)
+
+    @property
+    def prompts(self) -> frozenset[str]:
+        """The names of the prompts with at least one allowed call."""
+        return frozenset(name.removeprefix(PROMPT) for name in self.by_tool if name.startswith(PROMPT))
+
+    @property
+    def resources(self) -> tuple[CompiledToolCommand, ...]:
+        """The commands that allow resources to be read."""
+        return self.by_tool.get(READ, ())
 
 
 def compile_set(
@@ -120,7 +151,7 @@ def _compile(document: MCPCommandSet, bound: Mapping[str, str], keep: Collection
     every = [_compile_rule(document, index, rule, bound) for index, rule in enumerate(document.commands)]
     kept = tuple(one for one in every if keep is None or one.index in keep or isinstance(one.rule, MCPDeny))
     by_tool: dict[str, tuple[CompiledToolCommand, ...]] = {}
-    allows = (one for one in kept if isinstance(one.rule, MCPCall))
+    allows = (one for one in kept if isinstance(one.rule, MCPAllow))
     for one in sorted(allows, key=lambda one: one.strictness):
         by_tool[one.name] = (*by_tool.get(one.name, ()), one)
     return CompiledSet(
@@ -137,9 +168,10 @@ def _compile(document: MCPCommandSet, bound: Mapping[str, str], keep: Collection
 
 
 def _compile_rule(
-    document: MCPCommandSet, index: int, rule: MCPCall | MCPDeny, bound: Mapping[str, str]
+    document: MCPCommandSet, index: int, rule: Allow | MCPDeny, bound: Mapping[str, str]
 ) -> CompiledToolCommand:
     deny = isinstance(rule, MCPDeny)
+    text = isinstance(rule, MCPPrompt | MCPResource)
 
     def resolve(value: Json) -> Check:
         name = placeholder_in(value)
@@ -147,36 +179,40 @@ def _compile_rule(
             return Exact(value, deny)
         type_ = document.type_of(rule, name)
         if name not in bound:
-            return Typed(type_, name, broad=deny)
+            return Typed(type_, name, query=text and isinstance(type_, Int), broad=deny)
         # Numbers are bound as numbers, and everything else as text.
-        return Exact(int(bound[name]) if isinstance(type_, Int) else bound[name], deny)
+        return Exact(int(bound[name]) if isinstance(type_, Int) and not text else bound[name], deny)
 
     def check(value: object) -> AnyCheck:
         if isinstance(value, Shaped):
             return ShapeCheck(value.shape, resolve, deny)
         if isinstance(value, FromResult):
             return _result_check(document, value)
+        if isinstance(value, Template):
+            return check_of(value, lambda name: resolve(f"{{{name}}}"))
         if isinstance(value, ParameterType):
-            return Typed(value, broad=deny)
+            return Typed(value, query=text and isinstance(value, Int), broad=deny)
         return resolve(value)  # type: ignore[arg-type]  # otherwise the document contains scalars
 
     limited = (
-        None if deny and rule.arguments is None else {name: check(one) for name, one in rule.limited.items()}
+        None
+        if isinstance(rule, MCPDeny) and rule.arguments is None
+        else {name: check(one) for name, one in rule.limited.items()}
     )
     return CompiledToolCommand(
         index,
         rule,
         limited,
-        frozenset() if isinstance(rule, MCPDeny) else frozenset(rule.optional),
-        () if isinstance(rule, MCPDeny) else loose_sinks(document, rule),
-        () if isinstance(rule, MCPDeny) or rule.hold else tuple(unmarked(document, rule)),
+        frozenset(getattr(rule, "optional", ())),
+        loose_sinks(document, rule) if isinstance(rule, MCPTool) else (),
+        tuple(unmarked(document, rule)) if isinstance(rule, MCPTool) and not rule.hold else (),
         document.after(rule),
-        _pattern(rule.deny if isinstance(rule, MCPDeny) else rule.tool),
+        _pattern(rule.deny if isinstance(rule, MCPDeny) else rule.name),
     )
 
 
 def _result_check(document: MCPCommandSet, value: FromResult) -> ResultCheck:
-    found = (field_of(path, document.tools) for path in value.paths)
+    found = (field_of(path, document.returning) for path in value.paths)
     fields = tuple(dict.fromkeys(one for one in found if one is not None))
     return ResultCheck(fields, value.most, Typed(value.others) if value.others is not None else None)
 

@@ -11,12 +11,14 @@ from sessions_app.policy.commands.characters import clip
 from sessions_app.policy.commands.json_values.bodies import canonical_body
 from sessions_app.policy.commands.json_values.checks import Exact, Typed
 from sessions_app.policy.commands.mcp.compiling import AnyCheck, CompiledSet, CompiledToolCommand
-from sessions_app.policy.commands.mcp.document import AfterUntrusted, MCPCall
+from sessions_app.policy.commands.mcp.document import AfterUntrusted, MCPAllow
 from sessions_app.policy.commands.mcp.results import ResultCheck
 from sessions_app.policy.commands.mcp.shapes import Shape, ShapeCheck
+from sessions_app.policy.commands.mcp.uris import URICheck
 from sessions_app.policy.commands.parameters import Int
 from sessions_app.policy.commands.within import UNDERSTATED, Names, type_within, understates
 
+_TRUSTED = "would no longer count as untrusted"
 _RANK: Mapping[AfterUntrusted, int] = {"allow": 0, "hold": 1, "refuse": 2}
 
 
@@ -28,7 +30,7 @@ def covers(parent: CompiledSet, child: CompiledSet) -> str | None:
     what the parent denies, or not allow the tool. It must hold what the parent holds, mark tools as untrusted
     as the parent does, and never understate an effect.
     """
-    allows = [one for one in child.commands if isinstance(one.rule, MCPCall)]
+    allows = [one for one in child.commands if isinstance(one.rule, MCPAllow)]
     for one in allows:
         outers = parent.by_tool.get(one.name, ())
         if not any(_within(one, outer) for outer in outers):
@@ -54,11 +56,13 @@ def _forgets(
     one: CompiledToolCommand, outers: Collection[CompiledToolCommand], parent: CompiledSet, child: CompiledSet
 ) -> str | None:
     """Return in what way earlier results restrict a call less than the parent's calls of the tool."""
-    if one.name in parent.untrusted - child.untrusted:
-        return "would no longer count as untrusted"
+    if ":" not in one.name and one.name in parent.untrusted - child.untrusted:
+        return _TRUSTED
     for outer in outers:
         if not _may_meet(one, outer):
             continue
+        if ":" in one.name and outer.untrusted and not one.untrusted:
+            return _TRUSTED
         if _RANK[one.after] < _RANK[outer.after] and not (one.held and outer.after == "hold"):
             return "would be less restricted after an untrusted result"
         if not one.held and not _holds_others(one, outer, child):
@@ -133,7 +137,18 @@ def _check_within(ours: AnyCheck, theirs: AnyCheck, names: Names) -> bool:
         return theirs.name is None or names.place(
             theirs.name, ours.name if ours.name is not None else object()
         )
+    if isinstance(ours, URICheck) and isinstance(theirs, URICheck):
+        return _uri_within(ours, theirs, names)
     return isinstance(ours, ShapeCheck) and isinstance(theirs, ShapeCheck) and _same_shape(ours, theirs)
+
+
+def _uri_within(ours: URICheck, theirs: URICheck, names: Names) -> bool:
+    if ours.scheme != theirs.scheme or len(ours.parts) != len(theirs.parts):
+        return False
+    return all(
+        other is None or (one is not None and _check_within(one, other, names))
+        for one, other in zip(ours.parts, theirs.parts, strict=True)
+    )
 
 
 def _same_shape(ours: ShapeCheck, theirs: ShapeCheck) -> bool:
@@ -155,6 +170,11 @@ def _may_meet(one: CompiledToolCommand, other: CompiledToolCommand) -> bool:
 
 
 def _alike(one: AnyCheck, other: AnyCheck) -> bool:
+    if isinstance(one, URICheck) and isinstance(other, URICheck):
+        pairs = zip(one.parts, other.parts, strict=False)
+        return (one.scheme, len(one.parts)) == (other.scheme, len(other.parts)) and all(
+            ours is None or theirs is None or _alike(ours, theirs) for ours, theirs in pairs
+        )
     if isinstance(one, Exact):
         return other.fault(one.value, {}) is None
     return not isinstance(other, Exact) or one.fault(other.value, {}) is None

@@ -1,5 +1,6 @@
-"""Decide on tool calls, with the only function that decides for the gateway, the tester, the API and the
-pages.
+"""Decide on calls of tools and prompts, and on reads of resources.
+
+This is the only function that decides for the gateway, the tester, the API and the pages.
 
 If several commands match, the strictest decides: denied before held, held before allowed, destructive before
 change before read. Denies match broadly (any letter case and spelling of a value, and if in doubt); allows
@@ -9,7 +10,7 @@ match exactly.
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sessions_app.policy.commands.answers import (
     Allowed,
@@ -25,7 +26,7 @@ from sessions_app.policy.commands.document import EFFECT_RANK
 from sessions_app.policy.commands.json_values.bodies import BodyRefused, Json, canonical_body, read_body
 from sessions_app.policy.commands.json_values.checks import Typed, leaves
 from sessions_app.policy.commands.mcp.compiling import CompiledSet, CompiledToolCommand
-from sessions_app.policy.commands.mcp.document import TOOL_NAME, MCPCall, MCPDeny
+from sessions_app.policy.commands.mcp.document import PROMPT, READ, TOOL_NAME, MCPDeny, MCPTool
 from sessions_app.policy.commands.mcp.results import ResultCheck, Seen, Value
 from sessions_app.policy.commands.parameters import ValueRefused
 
@@ -105,10 +106,12 @@ def decide_call(
 
     Without ``seen``, every value counts as returned and no untrusted result as read; ``notes`` say so.
     """
-    if TOOL_NAME.fullmatch(name) is None:
+    if name != READ and TOOL_NAME.fullmatch(name.removeprefix(PROMPT)) is None:
         return Refused(f"{clip(name)} is not a tool name", None, "syntax")
     if not isinstance(arguments, Mapping):
         return Refused("the arguments must be a JSON object", None, "syntax")
+    if name.startswith(PROMPT) and not all(isinstance(value, str) for value in arguments.values()):
+        return Refused("the arguments of a prompt must be text", None, "syntax")
     for one in compiled.denies:
         if _is_denied(one, name, arguments):
             return Refused(f"{clip(one.name)} is explicitly denied", None, "denied")
@@ -123,7 +126,8 @@ def decide_call(
     allowed = [answer for answer in fitting if isinstance(answer, Allowed)]
     if allowed:
         places = {one.index: at for at, one in enumerate(compiled.by_tool[name])}
-        return min(allowed, key=lambda one: (not one.hold, EFFECT_RANK[one.effect], places[one.index]))
+        found = min(allowed, key=lambda one: (not one.hold, EFFECT_RANK[one.effect], places[one.index]))
+        return replace(found, untrusted=any(one.untrusted for one in allowed))
     return _explain(compiled, name, arguments, seen)
 
 
@@ -165,7 +169,7 @@ def _answer(
         found.matched,
         (one.name, canonical_body(arguments)),
         notes=tuple(dict.fromkeys(found.notes)),
-        untrusted=one.name in compiled.untrusted,
+        untrusted=one.untrusted or one.name in compiled.untrusted,
         amounts=amounts,
     )
 
@@ -241,12 +245,13 @@ def _explain(compiled: CompiledSet, name: str, arguments: Json, seen: Seen | Non
     if not compiled.by_tool:
         return Refused("nothing is allowed: the list of tools is empty", None, "empty")
     nearest = max(compiled.by_tool, key=lambda known: (_likeness(known, name), known))
-    return Refused(f"{clip(name)} is not one of the allowed tools", compiled.by_tool[nearest][0].text, "tool")
+    what = "not allowed" if ":" in name else "not one of the allowed tools"
+    return Refused(f"{clip(name)} is {what}", compiled.by_tool[nearest][0].text, "tool")
 
 
 def _likeness(known: str, name: str) -> int:
     """Return the number of parts that the two names share."""
-    ours, theirs = (set(re.split(r"[_./-]", text.lower())) for text in (known, name))
+    ours, theirs = (set(re.split(r"[_./:-]", text.lower())) for text in (known, name))
     return len(ours & theirs)
 
 
@@ -277,7 +282,7 @@ def _detail(compiled: CompiledSet, one: CompiledToolCommand) -> Iterator[str]:
         yield f"{name}: {check.limits}{left}{_of_sink(one, name)}"
     if isinstance(one.rule, MCPDeny) and one.arguments is None:
         yield "with any arguments"
-    if isinstance(one.rule, MCPCall) and one.rule.untrusted:
+    if one.untrusted:
         yield "results can contain text from outsiders"
     if compiled.untrusted and one.after != "allow":
         outcome = "held" if one.after == "hold" else "refused"
@@ -287,7 +292,7 @@ def _detail(compiled: CompiledSet, one: CompiledToolCommand) -> Iterator[str]:
 
 def _of_sink(one: CompiledToolCommand, name: str) -> str:
     """Return the information about a sink for approvers, as the end of a line; empty for other arguments."""
-    if isinstance(one.rule, MCPDeny) or name not in (*one.rule.sinks, *one.rule.free_sinks):
+    if not isinstance(one.rule, MCPTool) or name not in (*one.rule.sinks, *one.rule.free_sinks):
         return ""
     if reason := one.rule.free_sinks.get(name):
         return f"; decides what it affects, and is chosen freely: {reason}"

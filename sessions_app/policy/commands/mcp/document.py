@@ -1,4 +1,4 @@
-"""The document of a command set for MCP: tools, and limits on their arguments.
+"""The document of a command set for MCP: tools and prompts with limits on their arguments, and resources.
 
 An argument is limited by one value, by ``{name}`` for a parameter value, by a type, by ``{schema: …}``, or by
 ``{from: result, …}`` to values that an earlier call returned. ``a.b`` is a nested argument. Arguments that
@@ -24,28 +24,37 @@ from sessions_app.policy.commands.document import (
 from sessions_app.policy.commands.json_values.placeholders import placeholder_in
 from sessions_app.policy.commands.mcp.results import FromResult, field_of
 from sessions_app.policy.commands.mcp.shapes import Scalar, Shaped, uncountable_shape
+from sessions_app.policy.commands.mcp.uris import Template, template_of
 from sessions_app.policy.commands.parameters import Parameter, ParameterType
 from sessions_app.policy.documents import Problem
 
 MAX_ARGUMENTS = 50
 TOOL_NAME = re.compile(r"[A-Za-z0-9_./-]{1,128}")
-_DENIED_NAME = re.compile(r"[A-Za-z0-9_./*-]{1,128}")
+# The names of calls that are not of tools. Names of tools have no colon.
+READ, PROMPT = "resource:read", "prompt:"
+_DENIED_NAME = re.compile(rf"{READ}|(?:{PROMPT})?[A-Za-z0-9_./*-]{{1,128}}")
 
 
 def _named(name: str) -> str:
     if "*" in name:
-        raise ValueError("is a wildcard, which would allow tools that no one has reviewed: name each tool")
+        raise ValueError("is a wildcard, which would allow what no one has reviewed: write each name")
     if TOOL_NAME.fullmatch(name) is None:
-        raise ValueError("is not a tool name: use letters, digits and _ . / -, at most 128")
+        raise ValueError("is not a name: use letters, digits and _ . / -, at most 128")
     return name
 
 
 def _denied(name: str) -> str:
     if _DENIED_NAME.fullmatch(name) is None:
         raise ValueError(
-            "is not a tool name: use letters, digits and _ . / -, and * for any of them, at most 128"
+            "is not a tool name: use letters, digits and _ . / -, and * for any of them, at most 128, or "
+            f"{READ}, or a prompt's name after {PROMPT}"
         )
     return name
+
+
+def _readable(text: str) -> str:
+    template_of(text)
+    return text
 
 
 def _tag(data: Any) -> str:
@@ -82,11 +91,34 @@ class MCPRule(CommandRule):
         return tuple(dict.fromkeys(name for value in self.limited.values() for name in _names(value)))
 
 
-class MCPCall(MCPRule, BudgetedRule):
-    """One allowed tool."""
+class MCPAllow(MCPRule, BudgetedRule):
+    """The keys that all allowed calls share."""
 
-    WRITTEN: ClassVar[str] = "tool"
-    tool: Annotated[Visible, AfterValidator(_named)] = Field(description="The full name of the tool")
+    hold: StrictBool = Field(default=False, description="Each call needs the approval of a second person")
+    untrusted: StrictBool = Field(
+        default=False, description="The results can contain text from outsiders, such as mail or web pages"
+    )
+
+    @property
+    def name(self) -> str:
+        """The name of its calls, as in the record."""
+        raise NotImplementedError
+
+    @property
+    def source(self) -> str:
+        """What results are from: a tool, a prompt, or the resources of a template."""
+        return self.name
+
+    @property
+    def held(self) -> bool:
+        return self.hold or any(
+            isinstance(one, FromResult) and one.others is not None for one in self.limited.values()
+        )
+
+
+class MCPCall(MCPAllow):
+    """The keys that allowed tools and prompts share."""
+
     arguments: Mapping[ArgumentName, Constraint] = Field(
         default={},
         max_length=MAX_ARGUMENTS,
@@ -95,7 +127,17 @@ class MCPCall(MCPRule, BudgetedRule):
     optional: tuple[StrictStr, ...] = Field(
         default=(), max_length=MAX_ARGUMENTS, description="Arguments that can be left out"
     )
-    hold: StrictBool = Field(default=False, description="Each call needs the approval of a second person")
+
+    @property
+    def limited(self) -> Mapping[str, Any]:
+        return self.arguments
+
+
+class MCPTool(MCPCall):
+    """One allowed tool."""
+
+    WRITTEN: ClassVar[str] = "tool"
+    tool: Annotated[Visible, AfterValidator(_named)] = Field(description="The full name of the tool")
     sinks: tuple[StrictStr, ...] = Field(
         default=(),
         max_length=MAX_ARGUMENTS,
@@ -105,9 +147,6 @@ class MCPCall(MCPRule, BudgetedRule):
         default={},
         max_length=MAX_ARGUMENTS,
         description="Sinks that the holder may choose at each call without approval, each with the reason",
-    )
-    untrusted: StrictBool = Field(
-        default=False, description="The results can contain text from outsiders, such as mail or web pages"
     )
     after_untrusted: AfterUntrusted | None = Field(
         default=None,
@@ -121,13 +160,58 @@ class MCPCall(MCPRule, BudgetedRule):
         return self.tool
 
     @property
-    def limited(self) -> Mapping[str, Any]:
-        return self.arguments
+    def name(self) -> str:
+        return self.tool
+
+
+class MCPPrompt(MCPCall):
+    """One allowed prompt of the server. Its arguments are text."""
+
+    WRITTEN: ClassVar[str] = "prompt"
+    prompt: Annotated[Visible, AfterValidator(_named)] = Field(description="The full name of the prompt")
+    effect: Literal["read"] = Field(default="read", description="A prompt only returns text")
 
     @property
-    def held(self) -> bool:
-        limits = self.arguments.values()
-        return self.hold or any(isinstance(one, FromResult) and one.others is not None for one in limits)
+    def text(self) -> str:
+        """The name, with a prefix that distinguishes it from a tool."""
+        return f"prompt {self.prompt}"
+
+    @property
+    def name(self) -> str:
+        return f"{PROMPT}{self.prompt}"
+
+
+class MCPResource(MCPAllow):
+    """Resources that can be read, described by a template for their URIs."""
+
+    WRITTEN: ClassVar[str] = "resource"
+    resource: Annotated[Visible, AfterValidator(_readable)] = Field(
+        description="The URI. `{name}` and `*` each match one whole part between slashes",
+        examples=["ticket://{ticket}/*"],
+    )
+    effect: Literal["read"] = Field(default="read", description="Resources are only read")
+
+    @property
+    def text(self) -> str:
+        """The template, with a prefix that distinguishes it from a tool."""
+        return f"resource {self.resource}"
+
+    @property
+    def name(self) -> str:
+        return READ
+
+    @property
+    def source(self) -> str:
+        return f"resource {self.resource}"
+
+    @property
+    def template(self) -> Template:
+        """The parsed template."""
+        return template_of(self.resource)
+
+    @property
+    def limited(self) -> Mapping[str, Any]:
+        return {"uri": self.template}
 
 
 class MCPDeny(MCPRule):
@@ -157,24 +241,40 @@ class MCPDeny(MCPRule):
 def _names(value: Any) -> tuple[str, ...]:
     if isinstance(value, Shaped):
         return value.shape.names
+    if isinstance(value, Template):
+        return value.names
     name = placeholder_in(value)
     return (name,) if name else ()
 
 
 # Labels that are not keys of a rule, so that an error's path contains only what is in the document.
-_CALL, _DENIAL = "call", "denial"
+_TAGS: Mapping[str, type[MCPRule]] = {
+    "denial": MCPDeny,
+    "reading": MCPResource,
+    "prompting": MCPPrompt,
+    "call": MCPTool,
+}
 
 
 def _rule(data: Any) -> str:
-    denies = isinstance(data, MCPDeny) or (isinstance(data, Mapping) and "deny" in data)
-    return _DENIAL if denies else _CALL
+    for tag, rule in _TAGS.items():
+        if isinstance(data, rule) or (isinstance(data, Mapping) and rule.WRITTEN in data):
+            return tag
+    return "call"
 
 
-Rule = Annotated[Annotated[MCPCall, Tag(_CALL)] | Annotated[MCPDeny, Tag(_DENIAL)], Discriminator(_rule)]
+Allow = MCPTool | MCPPrompt | MCPResource
+Rule = Annotated[
+    Annotated[MCPTool, Tag("call")]
+    | Annotated[MCPPrompt, Tag("prompting")]
+    | Annotated[MCPResource, Tag("reading")]
+    | Annotated[MCPDeny, Tag("denial")],
+    Discriminator(_rule),
+]
 
 
 class MCPCommandSet(BudgetedSet):
-    """A named list of allowed tools. A published version never changes."""
+    """A named list of allowed tools, prompts and resources. A published version never changes."""
 
     kind: Literal["mcp"]
     commands: tuple[Rule, ...] = Field(max_length=MAX_COMMANDS, description="An empty list allows nothing")
@@ -186,12 +286,19 @@ class MCPCommandSet(BudgetedSet):
     @property
     def tools(self) -> frozenset[str]:
         """The names of the tools that the set allows."""
-        return frozenset(rule.tool for rule in self.commands if isinstance(rule, MCPCall))
+        return frozenset(rule.tool for rule in self.commands if isinstance(rule, MCPTool))
+
+    @property
+    def returning(self) -> frozenset[str]:
+        """The names of the calls whose results can be the source of arguments."""
+        return frozenset(rule.name for rule in self.commands if isinstance(rule, MCPTool | MCPResource))
 
     @property
     def untrusted(self) -> frozenset[str]:
-        """The names of the tools that the set marks as untrusted."""
-        return frozenset(rule.tool for rule in self.commands if isinstance(rule, MCPCall) and rule.untrusted)
+        """The tools, prompts and resources that the set marks as untrusted."""
+        return frozenset(
+            rule.source for rule in self.commands if isinstance(rule, MCPAllow) and rule.untrusted
+        )
 
     @property
     def may_hold(self) -> bool:
@@ -200,12 +307,12 @@ class MCPCommandSet(BudgetedSet):
 
     def after(self, rule: Rule) -> AfterUntrusted:
         """Return what happens to a call after an untrusted result."""
-        if isinstance(rule, MCPDeny) or rule.effect == "read":
+        if not isinstance(rule, MCPTool) or rule.effect == "read":
             return "allow"
         return rule.after_untrusted or self.after_untrusted
 
     def in_force(self, rule: CommandRule) -> Mapping[str, Any]:
-        if isinstance(rule, MCPCall) and rule.effect != "read":
+        if isinstance(rule, MCPTool) and rule.effect != "read":
             return {"after_untrusted": self.after(rule)}
         return {}
 
@@ -234,7 +341,12 @@ class MCPCommandSet(BudgetedSet):
         yield from super().problems()
         for index, rule in enumerate(self.commands):
             yield from _argument_problems(f"commands[{index}]", rule)
-            yield from _result_problems(f"commands[{index}]", rule, self.tools)
+            yield from _result_problems(f"commands[{index}]", rule, self.returning)
+            if isinstance(rule, MCPResource) and rule.template.authority_name in rule.where:
+                yield Problem(
+                    f"commands[{index}].where.{rule.template.authority_name}",
+                    "is the authority of a URI, which can't be chosen at each call: move it to parameters",
+                )
 
 
 def _argument_problems(path: str, rule: Rule) -> Iterator[Problem]:
@@ -245,12 +357,8 @@ def _argument_problems(path: str, rule: Rule) -> Iterator[Problem]:
                 "a value that is chosen at each call can't have `from`: use a parameter",
             )
     if isinstance(rule, MCPCall):
-        for key, named in (
-            ("optional", rule.optional),
-            ("sinks", rule.sinks),
-            ("free_sinks", rule.free_sinks),
-        ):
-            for name in named:
+        for key in ("optional", "sinks", "free_sinks"):
+            for name in getattr(rule, key, ()):
                 if name not in rule.limited:
                     yield Problem(f"{path}.{key}", f"{name} is not one of the arguments: remove it")
     names = sorted(rule.limited)
@@ -276,5 +384,5 @@ def _result_problems(path: str, rule: Rule, tools: frozenset[str]) -> Iterator[P
                 )
         if constraint.others is not None and constraint.others.source is not None:
             yield Problem(where, "`hold_others` can't have `from`: use a type")
-    if isinstance(rule, MCPCall) and rule.effect == "read" and rule.after_untrusted is not None:
+    if isinstance(rule, MCPTool) and rule.effect == "read" and rule.after_untrusted is not None:
         yield Problem(f"{path}.after_untrusted", "applies only to calls that change something: remove it")

@@ -7,7 +7,7 @@ from typing import Any
 from sessions_app.policy.commands.characters import clip
 from sessions_app.policy.commands.document import Effect
 from sessions_app.policy.commands.findings import Finding, Severity, document_findings
-from sessions_app.policy.commands.mcp.document import MCPCall, MCPCommandSet
+from sessions_app.policy.commands.mcp.document import MCPAllow, MCPCall, MCPCommandSet, MCPResource, MCPTool
 from sessions_app.policy.commands.mcp.results import FromResult
 from sessions_app.policy.commands.mcp.shapes import Shape, Shaped, inside
 from sessions_app.policy.commands.mcp.sinks import likely_sinks, loose_sinks, words
@@ -72,10 +72,13 @@ def lint(document: MCPCommandSet) -> list[Finding]:
     for name, type_ in document.parameters.items():
         found += _bound_findings(f"parameters.{name}", type_)
     for index, rule in enumerate(document.commands):
-        if isinstance(rule, MCPCall):
+        if isinstance(rule, MCPTool):
             found += _name_findings(index, rule)
-            found += _freedom_findings(document, index, rule)
             found += _sink_findings(document, index, rule)
+        if isinstance(rule, MCPCall):
+            found += _freedom_findings(document, index, rule)
+        elif isinstance(rule, MCPResource):
+            found += _resource_findings(document, index, rule)
         elif not rule.deny.strip("*"):
             found.append(
                 _found(index, "deny", "denies_all", "it denies every tool", "name the intended tools")
@@ -110,7 +113,7 @@ def _takes(pattern: str, *probes: str) -> bool:
     return all(compiled.fullmatch(probe) for probe in probes)
 
 
-def _name_findings(index: int, rule: MCPCall) -> Iterator[Finding]:
+def _name_findings(index: int, rule: MCPTool) -> Iterator[Finding]:
     named = words(rule.tool)
     if runs := named & _RUNS:
         yield _found(
@@ -173,7 +176,18 @@ def _freedom_findings(document: MCPCommandSet, index: int, rule: MCPCall) -> Ite
         )
 
 
-def _sink_findings(document: MCPCommandSet, index: int, rule: MCPCall) -> Iterator[Finding]:
+def _resource_findings(document: MCPCommandSet, index: int, rule: MCPResource) -> Iterator[Finding]:
+    if document.parameters and not set(rule.names) & set(document.parameters) and "*" in rule.resource:
+        yield _found(
+            index,
+            "resource",
+            "unbound",
+            "the URI uses no parameter of the grant, so it isn't limited to the grant's workflow",
+            "bind a part to a parameter, like ticket://{ticket}/*",
+        )
+
+
+def _sink_findings(document: MCPCommandSet, index: int, rule: MCPTool) -> Iterator[Finding]:
     """Find sinks that the holder can choose, if no one approves the call."""
     if rule.hold:
         return
@@ -222,17 +236,19 @@ def _has_free_text(shape: Shape) -> bool:
 
 def _overlaps(document: MCPCommandSet) -> Iterator[Finding]:
     """Find pairs of commands for one tool that decide differently on the same call."""
-    calls = [(index, rule) for index, rule in enumerate(document.commands) if isinstance(rule, MCPCall)]
+    calls = [(index, rule) for index, rule in enumerate(document.commands) if isinstance(rule, MCPAllow)]
     for (first, one), (second, other) in combinations(calls, 2):
-        if one.tool == other.tool and _decides(one) != _decides(other):
+        if isinstance(one, MCPResource) or isinstance(other, MCPResource):
+            continue  # whose templates rarely match the same URI; the stricter one decides
+        if one.name == other.name and _decides(one) != _decides(other):
             yield _found(
                 second,
-                "tool",
+                other.WRITTEN,
                 "overlap",
                 f"a call can match both this and commands[{first}], and the stricter one applies",
                 "check that this is intended, or limit their arguments so that no call matches both",
             )
 
 
-def _decides(rule: MCPCall) -> tuple[object, ...]:
+def _decides(rule: MCPAllow) -> tuple[object, ...]:
     return rule.effect, rule.hold, rule.budget

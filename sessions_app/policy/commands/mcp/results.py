@@ -196,9 +196,12 @@ def _roots(result: Mapping[str, Any]) -> Iterator[Json]:
             yield structured["result"]
         # Text next to structured content repeats it, or was written by outsiders, so it is not read.
         return
-    content = result.get("content")
+    # The contents of a resource have no type.
+    content = result.get("content", result.get("contents"))
     for block in content if isinstance(content, list) else ():
-        if isinstance(block, Mapping) and block.get("type") == "text" and isinstance(block.get("text"), str):
+        if not isinstance(block, Mapping) or block.get("type", "text") != "text":
+            continue
+        if isinstance(block.get("text"), str):
             try:
                 yield read_body(block["text"])
             except BodyRefused:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sessions_app.policy.commands.json_values.placeholders import placeholder_in
-from sessions_app.policy.commands.mcp.document import MCPCall, MCPCommandSet
+from sessions_app.policy.commands.mcp.document import MCPCommandSet, MCPTool
 from sessions_app.policy.commands.mcp.shapes import Shape, Shaped, inside
 from sessions_app.policy.commands.parameters import Choice, ParameterType
 
@@ -34,12 +34,12 @@ def words(name: str) -> frozenset[str]:
     return frozenset(re.split(r"[_./-]+", parted.lower()))
 
 
-def loose_sinks(document: MCPCommandSet, rule: MCPCall) -> tuple[str, ...]:
+def loose_sinks(document: MCPCommandSet, rule: MCPTool) -> tuple[str, ...]:
     """Return the marked sinks that are free without a stated reason."""
     return tuple(name for name in rule.sinks if name not in rule.free_sinks and is_free(document, rule, name))
 
 
-def likely_sinks(document: MCPCommandSet, rule: MCPCall) -> Iterator[str]:
+def likely_sinks(document: MCPCommandSet, rule: MCPTool) -> Iterator[str]:
     """Yield the arguments that are free, not marked, and named like sinks."""
     for name in unmarked(document, rule):
         constraint = rule.arguments[name]
@@ -48,14 +48,14 @@ def likely_sinks(document: MCPCommandSet, rule: MCPCall) -> Iterator[str]:
             yield name
 
 
-def unmarked(document: MCPCommandSet, rule: MCPCall) -> Iterator[str]:
+def unmarked(document: MCPCommandSet, rule: MCPTool) -> Iterator[str]:
     """Yield the arguments that are free, and not marked as sinks."""
     for name in rule.arguments:
         if name not in rule.sinks and name not in rule.free_sinks and is_free(document, rule, name):
             yield name
 
 
-def is_free(document: MCPCommandSet, rule: MCPCall, name: str) -> bool:
+def is_free(document: MCPCommandSet, rule: MCPTool, name: str) -> bool:
     """Whether the holder chooses an argument's value at each call, other than from a list."""
     value: Any = rule.arguments[name]
     if isinstance(value, Shaped):

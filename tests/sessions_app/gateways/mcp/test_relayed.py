@@ -4,12 +4,10 @@ import asyncio
 from types import SimpleNamespace
 from typing import Any
 
-from sessions_app.gateways.core.allowance import Allowance
 from sessions_app.gateways.mcp.answers import Answer
-from sessions_app.gateways.mcp.asked import Asked
+from sessions_app.gateways.mcp.asked import Asked, Wanted
 from sessions_app.gateways.mcp.server import forward
 
-TOOL = {"name": "watch"}
 RESULT = {"jsonrpc": "2.0", "id": 1, "result": {"content": []}}
 
 
@@ -27,6 +25,10 @@ def relayed(*messages: dict[str, Any], token: int = 7) -> bytes:
             for message in (*messages, RESULT):
                 yield message
 
+    class Unlimited:
+        async def take(self, **_):
+            return True
+
     sent: list[bytes] = []
 
     async def send(message) -> None:
@@ -36,8 +38,8 @@ def relayed(*messages: dict[str, Any], token: int = 7) -> bytes:
         held = SimpleNamespace(begun=asyncio.Lock(), talk=Talk(), over=asyncio.Event())
         params = {"name": "watch", "_meta": {"progressToken": token}}
         asked = Asked(method="tools/call", params=params, id=1, modern=True, headers={"accept": "*/*"})
-        free = Allowance(None, SimpleNamespace(run_id=1, counts=frozenset()))
-        assert await forward(held, asked, Answer(send, asked), TOOL, {}, free) == RESULT
+        found = await forward(held, asked, Answer(send, asked), Wanted("watch", {}), None, Unlimited())
+        assert found == RESULT
 
     asyncio.run(play())
     return b"".join(sent)

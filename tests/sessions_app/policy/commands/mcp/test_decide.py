@@ -192,8 +192,8 @@ def test_calls_are_shown_with_bound_values_and_with_what_is_free(compiled):
 @pytest.mark.parametrize(
     ("rule", "says"),
     [
-        ("{tool: 'read_*', effect: read}", "name each tool"),
-        ("{tool: 'a b', effect: read}", "not a tool name"),
+        ("{tool: 'read_*', effect: read}", "write each name"),
+        ("{tool: 'a b', effect: read}", "is not a name"),
         ("{tool: a, arguments: {x: '{nobody}'}, effect: read}", "not declared"),
         ("{tool: a, where: {x: {name: 9}}, effect: read}", "not used"),
         ("{tool: a, arguments: {x: {from: workflow.id}}, effect: read}", "use a parameter"),
