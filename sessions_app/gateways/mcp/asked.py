@@ -71,6 +71,18 @@ class Asked:
         return self.headers.get("accept", "")
 
     @property
+    def opens_urls(self) -> bool:
+        """Whether the client can bring its person to a page, and did not do so for this request yet.
+
+        Source: Model Context Protocol 2026-07-28, "Elicitation", URL mode. The older version would need a
+        stream from the client's start, or a code that is no longer used.
+        """
+        if not self.modern or "inputResponses" in self.params:
+            return False
+        elicitation = self.params["_meta"][wire.CAPABILITIES_KEY].get("elicitation")
+        return isinstance(elicitation, dict) and isinstance(elicitation.get("url"), dict)
+
+    @property
     def streams(self) -> bool:
         """Whether the client accepts a stream."""
         return "text/event-stream" in self.wants or "*/*" in self.wants

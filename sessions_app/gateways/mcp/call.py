@@ -15,7 +15,14 @@ from sessions_app.gateways.core.allowance import BEYOND, Allowance
 from sessions_app.gateways.core.database import Database
 from sessions_app.gateways.mcp.answers import Answer
 from sessions_app.gateways.mcp.asked import Asked, Wanted, check_parameters
-from sessions_app.gateways.mcp.denials import denied, ended_meanwhile, refusal, stopped, waiting
+from sessions_app.gateways.mcp.denials import (
+    brings_person,
+    denied,
+    ended_meanwhile,
+    refusal,
+    stopped,
+    waiting,
+)
 from sessions_app.gateways.mcp.server import Over, Unanswered, definitions, forward
 from sessions_app.gateways.mcp.uses import OpenUse
 from sessions_app.operations.sessions.bar_call import bar_call
@@ -62,11 +69,8 @@ class Call:
                 return self._denied(await self._bar(barred))
             check_parameters(self._asked, (tool or {}).get("inputSchema"))
         tried = await self._try()
-        if isinstance(tried, Waiting):
-            return self._denied(waiting(self._use, tried))
-        if tried.verdict == "held":
-            told = stopped(self._use.grant_ref, tried.message, "held", run=tried.run_id)
-            return self._denied(waiting(self._use, tried.run_id) if tried.approvable else told)
+        if isinstance(tried, Waiting) or tried.verdict == "held":
+            return self._held_back(tried)
         if isinstance(tried.decision, Refused) or tried.verdict != "allowed":
             refused = (
                 tried.decision
@@ -77,6 +81,15 @@ class Call:
                 await self._database.run(refusal, use=self._use, refused=refused, line=self._call.line)
             )
         return await self._make(tried, (tool or {}).get("inputSchema"))
+
+    def _held_back(self, tried: Tried | Waiting) -> Message:
+        """Return the response to a call that waits for approval, or that was denied."""
+        if isinstance(tried, Tried) and not tried.approvable:
+            return self._denied(stopped(self._use.grant_ref, tried.message, "held", run=tried.run_id))
+        denied_by = tried.by if isinstance(tried, Waiting) else ""
+        if self._asked.opens_urls and not denied_by:
+            return {"result": brings_person(self._use, tried.run_id)}
+        return self._denied(waiting(self._use, tried if isinstance(tried, Waiting) else tried.run_id))
 
     def _denied(self, result: Message) -> Message:
         return denied(self._asked, result)

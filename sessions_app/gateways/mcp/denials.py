@@ -96,13 +96,31 @@ def waiting(use: CallUse, waits: Waiting | int) -> Message:
         "grant": use.grant_ref,
         "state": "pending",
         "retry_after": 15,
-        "approve_url": f"{settings.PUBLIC_URL}/grants/{use.grant_ref}/",
+        "approve_url": _page_of(use, run),
     }
     text = (
         f"Not called yet: this call is waiting for approval (run {run}). Repeat the same call later: once "
         "it is allowed, it is made one time. It expires after five minutes."
     )
     return text_result(text, told, failed=True)
+
+
+def brings_person(use: CallUse, run: int) -> Message:
+    """Return the result with which a client brings its person to the page where a held call is decided.
+
+    The page decides who may approve. The client only repeats the call, and it is decided as before.
+    """
+    message = (
+        f"A call under {use.grant_ref} waits for approval (run {run}). Open its page to see what it would "
+        "send. The holder of the grant can't approve it."
+    )
+    params = {"mode": "url", "message": message, "url": _page_of(use, run)}
+    asked = {"method": "elicitation/create", "params": params}
+    return {"resultType": "input_required", "inputRequests": {"approval": asked}}
+
+
+def _page_of(use: CallUse, run: int) -> str:
+    return f"{settings.PUBLIC_URL}/grants/{use.grant_ref}/#run-{run}"
 
 
 def ended_meanwhile(ref: str, why: str, then: str, *, run: int | None = None) -> Message:
