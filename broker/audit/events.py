@@ -167,8 +167,8 @@ class Event(StrEnum):
     )
     COMMAND_HOLD_DECIDED = (
         "command.hold_decided",
-        "A held command was approved for one run, denied or withdrawn, or it expired.",
-        "run argv target allowed for_grant lapsed withdrawn",
+        "A held command was approved for one or several runs, denied or withdrawn, or it expired.",
+        "run argv target allowed for_grant times lapsed withdrawn",
     )
     COMMAND_REMINDED = (
         "command.reminded",

@@ -177,6 +177,9 @@ class CommandRun(models.Model):
     recording_purged_at = models.DateTimeField(null=True, blank=True)
     # Whether the approval is for the same call for the rest of the grant, instead of once.
     allowed_for_grant = models.BooleanField(default=False, db_default=False)
+    # How often the approval allows the same command; 0 for a single run. Each run takes one of the uses left.
+    allowed_times = models.PositiveSmallIntegerField(default=0, db_default=0)
+    uses_left = models.PositiveSmallIntegerField(default=0, db_default=0)
     # Whether the result may contain instructions from outsiders.
     untrusted = models.BooleanField(default=False, db_default=False)
     # Clauses about the decision, one per line, such as where a value came from.
@@ -198,6 +201,8 @@ class CommandRun(models.Model):
             models.Index(fields=["grant"], condition=Q(state=RunState.REFUSED), name="run_refused"),
             # An index of untrusted calls, after which later calls may have to be held.
             models.Index(fields=["grant"], condition=Q(untrusted=True), name="run_untrusted"),
+            # An index of approvals for several runs, which later runs may use.
+            models.Index(fields=["grant"], condition=Q(uses_left__gt=0), name="run_uses_left"),
             # An index for the refused commands of a period.
             models.Index(fields=["tried_at"], condition=Q(state=RunState.REFUSED), name="run_refused_at"),
             # An index for the total size of stored recordings and the oldest one, without reading the runs.
@@ -226,6 +231,13 @@ class CommandRun(models.Model):
             and self.hold_lapses_at > now
             and self.grant.state == GrantState.ACTIVE
         )
+
+    @property
+    def how_often(self) -> str:
+        """How often the approval allows the command, as text."""
+        if self.allowed_for_grant:
+            return "for this grant"
+        return f"{self.allowed_times} times" if self.allowed_times else "once"
 
     def waits(self, now: dt.datetime) -> bool:
         """Whether the command is still waiting for approval."""

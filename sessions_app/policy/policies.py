@@ -170,6 +170,17 @@ class Recordings(PolicyPart):
     )
 
 
+class HoldAnswers(PolicyPart):
+    """For how many runs an approver can allow a held command."""
+
+    times: int = Field(
+        default=10, ge=1, le=50, description="The most runs of the same command that one approval can allow"
+    )
+    grant: bool = Field(
+        default=True, description="Whether a tool call can be allowed for the rest of the grant"
+    )
+
+
 class Delegation(PolicyPart):
     """The identities to which holders can delegate, and through how many levels (person → pipeline → agent:
     2).
@@ -290,11 +301,22 @@ class PolicyDocument(PolicyPart):
         exclude_if=_is_unset,
         description="The identities to which holders can delegate part of their grant. Default: none",
     )
+    hold_answers: HoldAnswers | None = Field(
+        default=None,
+        exclude_if=_is_unset,
+        description="For how many runs approvers can allow a held command. Default: up to 10, and tool calls "
+        "for the rest of the grant",
+    )
     recordings: Recordings | None = Field(
         default=None,
         exclude_if=_is_unset,
         description="How long recordings are kept. Default: `STINT_RECORDINGS_DAYS`",
     )
+
+    @property
+    def answers(self) -> HoldAnswers:
+        """For how many runs approvers can allow a held command."""
+        return self.hold_answers or HoldAnswers()
 
     def deviations_of(self, *, person: bool) -> Deviations:
         """Return the limit on refused commands for grants of a person or of a machine."""

@@ -23,6 +23,7 @@ from sessions_app.policy.policies import (
     Delegation,
     Deviations,
     Extension,
+    HoldAnswers,
     Incident,
     PolicyDocument,
     Terms,
@@ -189,6 +190,11 @@ def _heartbeat(before: int | None, after: int | None) -> bool:
     return before is None or (after is not None and after <= before)
 
 
+def _hold_answers(before: HoldAnswers | None, after: HoldAnswers | None) -> bool:
+    old, new = before or HoldAnswers(), after or HoldAnswers()
+    return new.times <= old.times and (old.grant or not new.grant)
+
+
 def _delegation(before: Delegation | None, after: Delegation | None) -> bool:
     if before is None or after is None:
         return after is None
@@ -217,6 +223,7 @@ _POLICY: Mapping[str, Narrows] = {
     "workflow": _workflow,
     "heartbeat": _heartbeat,
     "delegation": _delegation,
+    "hold_answers": _hold_answers,
 }
 # A cluster's own administrators can't change its location, how Stint logs in, or who administers it.
 _CLUSTER: Mapping[str, Narrows] = {

@@ -79,7 +79,7 @@ def deny(shell: Shell, ref: str, comment: str) -> int:
     if ref.isdecimal():
         if comment:
             raise Usage("A held command is denied without a comment.", "Omit --comment.")
-        return _decide_hold(shell, int(ref), allow=False)
+        return _decide_hold(shell, int(ref), {"allow": False})
     row = shell.wire.get(f"/requests/{ref}")
     _check_decidable(row)
     comment = comment or shell.ask("Comment", needs="A comment", give="--comment")
@@ -143,14 +143,15 @@ def _held(shell: Shell, run: int) -> tuple[Row, Callable[[Row], str]]:
 
 @click.command(cls=CLICommand)
 @click.argument("run", type=int)
+@click.option("--times", type=click.IntRange(1, 50), default=1, help="How often it may run. Default: once.")
 @pass_shell
-def allow(shell: Shell, run: int) -> int:
-    """Allow the held command RUN once. `stint holds` lists held commands."""
-    return _decide_hold(shell, run, allow=True)
+def allow(shell: Shell, run: int, times: int) -> int:
+    """Allow the held command RUN. `stint holds` lists held commands."""
+    return _decide_hold(shell, run, {"allow": True, **({"times": times} if times > 1 else {})})
 
 
-def _decide_hold(shell: Shell, run: int, *, allow: bool) -> int:
-    row = shell.wire.post(f"/runs/{run}/decision", {"allow": allow})
+def _decide_hold(shell: Shell, run: int, answer: dict[str, Any]) -> int:
+    row = shell.wire.post(f"/runs/{run}/decision", answer)
     shell.show(row, lambda: screen.say(f"Run {row['id']}: {screen.word(row['state'])}."))
     return Exit.DONE
 

@@ -187,6 +187,10 @@ class RunShape(Shape):
     allowed_for_grant = serializers.BooleanField(
         help_text="Whether the approval also covers identical calls for the rest of the grant."
     )
+    allowed_times = serializers.IntegerField(
+        help_text="How often the approval allows the same command; 0 for a single run."
+    )
+    uses_left = serializers.IntegerField(help_text="How many of these runs are left.")
     output_bytes = serializers.IntegerField(help_text="The size of the command's output or result.")
     rows = serializers.IntegerField(
         allow_null=True, help_text="Rows that a statement returned or changed; null for other commands."

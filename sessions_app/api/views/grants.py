@@ -346,7 +346,7 @@ class RunDecision(Endpoint):
     @described(RunShape, body=HoldDecision)
     @once
     def post(self, request: Request, run_id: int) -> Response:
-        """Allow a held command exactly as typed, once or for the rest of the grant, or deny it."""
+        """Allow a held command exactly as typed, once, several times or for the whole grant, or deny it."""
         sent = self.body(HoldDecision)
         run = reads.run_of(self.identity, run_id)
         decide_hold(
@@ -354,6 +354,7 @@ class RunDecision(Endpoint):
             actor=self.identity,
             allow=sent["allow"],
             for_grant=sent["for_grant"],
+            times=sent["times"],
             now=clock.now(),
         )
         return self.answer(RunShape, reads.run_of(self.identity, run_id))

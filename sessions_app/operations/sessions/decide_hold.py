@@ -15,6 +15,7 @@ from sessions_app.models import CommandRun, HeldFile, RunState
 from sessions_app.operations.requests.decide_request import AlreadyDecided, MayNotDecide
 from sessions_app.queries.grants.suspensions import suspension_of
 from sessions_app.queries.requests.deciders import may_not_decide_in
+from sessions_app.queries.requests.facts import policy_document
 
 
 class GrantSuspended(Conflict):
@@ -24,15 +25,15 @@ class GrantSuspended(Conflict):
 
 
 class OnlyOnce(Conflict):
-    """Only tool calls within their budget can be allowed for the rest of a grant. Allow the command once."""
+    """The command can't be allowed as often as that. Allow it once, or as often as its policy permits."""
 
     code = "only_once"
 
 
 def decide_hold(
-    *, run_id: int, actor: Identity, allow: bool, for_grant: bool = False, now: dt.datetime
+    *, run_id: int, actor: Identity, allow: bool, for_grant: bool = False, times: int = 1, now: dt.datetime
 ) -> CommandRun:
-    """Allow a held command once, exactly as typed, or deny it.
+    """Allow a held command, exactly as typed, once or ``times`` times under its grant, or deny it.
 
     ``for_grant`` allows a tool call with the same arguments for the rest of the grant. Raises NotFound,
     MayNotDecide, AlreadyDecided, GrantSuspended, OnlyOnce.
@@ -55,16 +56,19 @@ def decide_hold(
             raise GrantSuspended(
                 f"{run.grant.ref} {suspension}.", hint="Resume it first, then allow the command."
             )
-        if for_grant and run.grant.cluster.kind != "mcp":
-            raise OnlyOnce("Only tool calls can be allowed for the rest of a grant.", hint="Allow it once.")
-        if for_grant and run.over_budget:
-            raise OnlyOnce("Each call beyond the budget needs its own approval.", hint="Allow it once.")
+        if allow and (for_grant or times != 1):
+            _check_often(run, for_grant=for_grant, times=times)
         run.decided_by, run.decided_at = actor, now
         run.allowed_for_grant = allow and for_grant
+        if allow and times > 1:
+            run.allowed_times = run.uses_left = times
         if not allow:
             run.state, run.ended_at, run.reason = RunState.HOLD_DENIED, now, f"{actor} denied it"
         run.save(
-            update_fields=["decided_by", "decided_at", "allowed_for_grant", "state", "ended_at", "reason"]
+            update_fields=[
+                *("decided_by", "decided_at", "allowed_for_grant", "allowed_times", "uses_left"),
+                *("state", "ended_at", "reason"),
+            ]
         )
         HeldFile.objects.filter(run=run).delete()
         record(
@@ -77,6 +81,7 @@ def decide_hold(
                 "run": run.pk,
                 "allowed": allow,
                 **({"for_grant": True} if run.allowed_for_grant else {}),
+                **({"times": times} if run.allowed_times else {}),
                 "argv": run.argv,
                 "target": run.target.name,
             },
@@ -84,3 +89,22 @@ def decide_hold(
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_notify('stint_hold', %s)", [str(run.pk)])
     return run
+
+
+def _check_often(run: CommandRun, *, for_grant: bool, times: int) -> None:
+    """Check that a command can be allowed for more than one run. Raises OnlyOnce."""
+    once = "Allow it once."
+    answers = policy_document(run.grant.policy).answers
+    if run.over_budget:
+        raise OnlyOnce("Each run beyond the budget needs its own approval.", hint=once)
+    if hasattr(run, "held_commit"):
+        raise OnlyOnce("Each transaction that waits at its COMMIT needs its own approval.", hint=once)
+    if for_grant and run.grant.cluster.kind != "mcp":
+        raise OnlyOnce("Only tool calls can be allowed for the rest of a grant.", hint=once)
+    if for_grant and (times != 1 or not answers.grant):
+        raise OnlyOnce(f"{run.grant.policy.name} doesn't permit this for the rest of a grant.", hint=once)
+    if not 1 <= times <= answers.times:
+        raise OnlyOnce(
+            f"{run.grant.policy.name} permits 1 to {answers.times} runs for each approval.",
+            hint="Allow it less often.",
+        )

@@ -44,6 +44,8 @@ def release_held(*, use: AnyUse, run_id: int, line: str, decision: Allowed, now:
         run = allowed.select_for_update(no_key=True, of=("self",)).first()
         if run is None:
             raise StillHeld("The command has not been allowed.", hint="Ask an approver to allow the command.")
+        if run.allowed_times and not run.uses_left:
+            raise StillHeld("All runs of the approval were used.", hint="Try the command again.")
         if (line, list(decision.argv)) != (run.line, run.argv):
             raise StillHeld("Another command was allowed.", hint="Ask an approver to allow this command.")
         # A COMMIT that was held: its statement was counted before it ran.
@@ -77,7 +79,8 @@ def _start(
     run.state, run.started_at = RunState.RUNNING, run.started_at or now
     run.client_address = use.client or run.client_address
     run.charges = list(charged.charges)
-    run.save(update_fields=["deadline", "state", "started_at", "client_address", "charges"])
+    run.uses_left = max(run.uses_left - 1, 0)
+    run.save(update_fields=["deadline", "state", "started_at", "client_address", "charges", "uses_left"])
     lease(use, now)
     record(
         event=Event.COMMAND_ALLOWED,

@@ -24,6 +24,7 @@ from sessions_app.operations.sessions.charge_run import Charged, charge_run
 from sessions_app.operations.sessions.limit_holds import limit_holds
 from sessions_app.operations.sessions.note_deviation import lock_watched, note_deviation
 from sessions_app.operations.sessions.open_session import Opening, add_session, lock_live, lock_open
+from sessions_app.operations.sessions.take_use import answered_before, take_use
 from sessions_app.policy.commands.answers import Allowed, Refused
 from sessions_app.policy.commands.budgets import BUDGET_USED
 
@@ -111,6 +112,7 @@ def try_command(
             _record(Event.COMMAND_REFUSED, use, run, now, {"line": run.line, "why": run.reason})
             note_deviation(grant_id=use.grant_id, now=now)
             return _tried(run, "refused", decision, explain(decision))
+        decision, earlier = answered_before(use=use, line=line, decision=decision)
         waits = decision.hold and not decision.at_commit
         charged = charge_run(grant=grant, use=use, decision=decision, later=waits, now=now)
         if charged.then is not None:
@@ -121,6 +123,7 @@ def try_command(
         if waits:
             over = charged.then is not None
             return _wait(use, grant, session, line, decision, now, order_id, over=over, shown=shown)
+        take_use(earlier)
         run = _start(use, grant, session, line, decision, charged, now)
         _answer(order_id, run)
         lease(use, now)

@@ -19,7 +19,7 @@ from sessions_app.models import AccessPolicy, requestable
 from sessions_app.policy.catalog import read_policy
 from sessions_app.policy.documents import DocumentError, Problem
 from sessions_app.policy.durations import say_duration
-from sessions_app.policy.policies import Incident, PolicyDocument, Who
+from sessions_app.policy.policies import HoldAnswers, Incident, PolicyDocument, Who
 from sessions_app.policy.windows import is_cut_off, upcoming
 from sessions_app.queries.requests import facts
 from sessions_app.web.display.states import Linked, plural
@@ -80,6 +80,8 @@ def sentences(document: PolicyDocument) -> list[Sentence]:
     if document.incident:
         found.append(Sentence("alert", _incident(document)))
     found.append(Sentence("stop", _deviations(document)))
+    if document.hold_answers:
+        found.append(Sentence("pause", _hold_answers(document.answers)))
     if document.break_glass:
         terms = document.break_glass
         found.append(
@@ -175,6 +177,12 @@ def _extension(document: PolicyDocument) -> str:
     )
     times = "once" if terms.times == 1 else f"{terms.times} times"
     return f"Can be extended {times} by up to {say_duration(terms.by)}, {needs}."
+
+
+def _hold_answers(answers: HoldAnswers) -> str:
+    often = f"up to {answers.times} times" if answers.times > 1 else "only once"
+    rest = ", or for the rest of the grant if it is a tool call" if answers.grant else ""
+    return f"An approver can allow a held command {often}{rest}."
 
 
 def _deviations(document: PolicyDocument) -> str:

@@ -22,6 +22,7 @@ from sessions_app.models import (
     Watch,
 )
 from sessions_app.operations.notifications.notify import notified_first
+from sessions_app.policy.policies import HoldAnswers
 from sessions_app.queries.gateways.watches import watchable
 from sessions_app.queries.grants.held_commits import HeldStatement, readable_commits
 from sessions_app.queries.grants.held_files import HeldUpload, readable_uploads
@@ -104,13 +105,15 @@ class Asked:
 @dataclass(frozen=True, slots=True)
 class RunEntry:
     """An attempted command. ``open``: its output is shown. ``ask`` is the query of the form that requests the
-    command, if the reader can request it. ``statements`` are those of a transaction that is or was held at
-    its COMMIT, if the reader may decide on it, and ``file`` is what an upload contains that waits for them.
+    command, if the reader can request it. ``answers`` are for how many runs the reader can allow it, if more
+    than once. ``statements`` are those of a transaction that is or was held at its COMMIT, if the reader may
+    decide on it, and ``file`` is what an upload contains that waits for them.
     """
 
     run: CommandRun
     open: bool
     may_decide: bool
+    answers: HoldAnswers | None
     may_withdraw: bool
     ask: str
     watch: bool
@@ -174,7 +177,7 @@ class RunEntry:
         if run.state == RunState.REFUSED:
             return f": {run.reason}{'' if run.reason.endswith('.') else '.'} Nothing reached the target."
         if run.state == RunState.HELD and run.decided_at and self.look.tone == "warn":
-            return f", allowed {'for this grant' if run.allowed_for_grant else 'once'} by {run.decided_by}"
+            return f", allowed {run.how_often} by {run.decided_by}"
         if run.state == RunState.HOLD_DENIED:
             return f": {run.decided_by or run.reason}"
         if run.state == RunState.DONE:
@@ -331,11 +334,14 @@ def _entries(
     by_gateway = runs_by_gateway(grant)
     commits = readable_commits(reader, grant, runs)
     files = readable_uploads(reader, grant, runs, now)
+    document = readable_document(grant.policy) if decidable and not commits else None
+    answers = document.answers if document is not None else None
     return [
         RunEntry(
             run=run,
             open=run.pk == opened,
             may_decide=run.pk in decidable,
+            answers=answers if run.pk in decidable and not run.over_budget else None,
             may_withdraw=own and run.waits(now),
             ask=request_query(run, grant, sets) if sets is not None and run.state == RunState.REFUSED else "",
             watch=bool(run.recording),

@@ -117,7 +117,12 @@ def _wait(run: CommandRun, reader: Identity, now: dt.datetime) -> _Wait:
     return _Wait(some_of(sorted(deciders_in(run.grant), key=str)), mine)
 
 
-_VERDICTS = {"allow": "allowed once", "allow_grant": "allowed for the rest of this grant", "deny": "denied"}
+_VERDICTS = {
+    "allow": "allowed once",
+    "allow_times": "",
+    "allow_grant": "allowed for the rest of this grant",
+    "deny": "denied",
+}
 
 
 @page(ACT)
@@ -132,11 +137,18 @@ def decide(request: HttpRequest, ref: str, run: int) -> HttpResponse:
         actor=who(request),
         allow=verdict != "deny",
         for_grant=verdict == "allow_grant",
+        times=_times(request) if verdict == "allow_times" else 1,
         now=clock.now(),
     )
-    word = _VERDICTS[verdict]
+    word = _VERDICTS[verdict] if verdict != "allow_times" else f"allowed {decided.allowed_times or 1} times"
     messages.success(request, f"{decided.line} on {decided.target} {word}.")
     return back(request, "grant", ref)
+
+
+def _times(request: HttpRequest) -> int:
+    """Return how often a command may run; 0, which is refused, for text that is not a number."""
+    said = request.POST.get("times", "")
+    return int(said) if said.isdecimal() and len(said) < 4 else 0
 
 
 @page(ACT)

@@ -37,6 +37,17 @@ def test_a_held_command_is_denied_by_its_number(monkeypatch, capsys):
     assert run_command(["deny", "42", "--comment", "no"]) == 2
 
 
+def test_a_held_command_is_allowed_several_times(monkeypatch, capsys):
+    class Wire:
+        def post(self, path, body):
+            assert (path, body) == ("/runs/42/decision", {"allow": True, "times": 3})
+            return {"id": 42, "state": "held"}
+
+    monkeypatch.setattr(Shell, "wire", Wire())
+    assert run_command(["allow", "42", "--times", "3"]) == 0
+    assert run_command(["allow", "42", "--times", "51"]) == 2
+
+
 def test_an_approval_is_withdrawn_by_its_reference(monkeypatch, capsys):
     class Wire:
         def delete(self, path):

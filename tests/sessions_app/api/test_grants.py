@@ -178,7 +178,14 @@ def test_held_commands_are_found_and_let_through_by_a_second_person(api, held):
     assert (again.status_code, again.body["code"]) == (409, "already_decided")
 
 
-@pytest.mark.parametrize("body", [{}, {"allow": "true"}, {"allow": 1}, {"allow": None}])
+def test_a_held_command_is_allowed_several_times(api, held):
+    answer = api("bob").post(f"/runs/{held}/decision", {"allow": True, "times": 4})
+    assert (answer.body["allowed_times"], answer.body["uses_left"]) == (4, 4)
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"allow": True, "times": 51}, {"allow": "true"}, {"allow": 1}, {"allow": None}]
+)
 def test_a_decision_is_yes_or_no(api, held, body):
     assert api("bob").post(f"/runs/{held}/decision", body).status_code == 400
     assert CommandRun.objects.get(pk=held).decided_at is None

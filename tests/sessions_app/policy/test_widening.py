@@ -48,6 +48,7 @@ POLICY: dict[str, Any] = {
     "heartbeat": "1m",
     "delegation": {"depth": 2, "to": {"groups": ["robots"], "identities": ["zoe"]}},
     "recordings": {"keep": "90d"},
+    "hold_answers": {"times": 5, "grant": False},
 }
 
 
@@ -151,6 +152,9 @@ WIDER = [
     {"heartbeat": None},
     {"heartbeat": "2m"},
     {"recordings": {"keep": "1d"}},
+    {"hold_answers": None},
+    {"hold_answers": {"times": 6, "grant": False}},
+    {"hold_answers": {"times": 5}},
     *(
         {"workflow": {**TICKET, **one}}
         for one in (

@@ -41,6 +41,16 @@ def test_only_a_tool_call_can_be_allowed_for_the_rest_of_a_grant(world, held):
     assert held.waits(world.now)
 
 
+@pytest.mark.parametrize(("permits", "times"), [("", 11), ("{times: 4}", 5), ("{times: 1}", 2), ("", 0)])
+def test_a_policy_limits_how_often_one_approval_allows_a_command(world, held, permits, times):
+    if permits:
+        name = "policies/web-work.yaml"
+        change(world, {name: f"{world.catalog[name]}hold_answers: {permits}\n"})
+    with pytest.raises(OnlyOnce, match="permits 1 to"):
+        decide_hold(run_id=held.pk, actor=world.bob, allow=True, times=times, now=world.now)
+    assert held.waits(world.now)
+
+
 def test_a_denial_ends_the_wait(world, held):
     denied = decide(world, held, allow=False)
     assert (denied.state, denied.ended_at) == (RunState.HOLD_DENIED, world.now)

@@ -245,6 +245,20 @@ def test_a_grant_is_suspended_on_its_page_which_says_by_whom_and_that_what_runs_
     assert as_bob.post(f"{page}suspend/").status_code == 409
 
 
+def test_an_approver_allows_a_held_command_several_times_within_the_limit_of_its_policy(
+    grant, opened, as_bob, now
+):
+    held = acts.run(*opened, "echo stop nginx", now=now)
+    page, url = f"/grants/{grant.ref}/", f"/grants/{grant.ref}/runs/{held.run_id}/decide/"
+    assert 'max="10"' in read(as_bob, page)
+    for times in ("11", "0", "-1", "x", ""):
+        as_bob.post(url, {"verdict": "allow_times", "times": times})
+        assert grant.runs.get().decided_at is None
+    as_bob.post(url, {"verdict": "allow_times", "times": "4"})
+    assert grant.runs.get().uses_left == 4
+    assert "allowed 4 times by Bob" in read(as_bob, page)
+
+
 def test_the_live_view_of_a_held_command_says_for_whom_it_waits_and_changes_when_it_runs(
     grant, opened, as_alice, as_bob, now
 ):
