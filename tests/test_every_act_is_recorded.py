@@ -91,6 +91,9 @@ READS = {
 }
 # Writes that neither give nor remove access.
 NO_ACTS = {
+    "takes a use of an approval that is recorded, for a run that its caller records": (
+        "sessions_app.operations.sessions.take_use.take_use"
+    ),
     "digests of what a call returned, whose end has an entry; they only limit later calls": (
         "sessions_app.operations.sessions.keep_results.keep_results"
     ),
