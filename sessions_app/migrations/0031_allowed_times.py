@@ -9,7 +9,7 @@ from django.db.models import Q
 class Migration(migrations.Migration):
     """Two columns of runs, and an index of those with uses left."""
 
-    dependencies = [("sessions_app", "0029_budgets")]
+    dependencies = [("sessions_app", "0030_held_files")]
 
     operations = [
         migrations.AddField(

@@ -104,10 +104,8 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class RunEntry:
-    """An attempted command. ``open``: its output is shown. ``ask`` is the query of the form that requests the
-    command, if the reader can request it. ``answers`` are for how many runs the reader can allow it, if more
-    than once. ``statements`` are those of a transaction that is or was held at its COMMIT, if the reader may
-    decide on it, and ``file`` is what an upload contains that waits for them.
+    """An attempted command. ``open``: its output is shown. ``ask`` is the query of the form that requests it.
+    ``answers``, ``statements`` (held at their COMMIT) and ``file`` (a held upload) are for those who decide.
     """
 
     run: CommandRun
@@ -334,8 +332,7 @@ def _entries(
     by_gateway = runs_by_gateway(grant)
     commits = readable_commits(reader, grant, runs)
     files = readable_uploads(reader, grant, runs, now)
-    document = readable_document(grant.policy) if decidable and not commits else None
-    answers = document.answers if document is not None else None
+    answers = getattr(readable_document(grant.policy), "answers", None) if decidable and not commits else None
     return [
         RunEntry(
             run=run,

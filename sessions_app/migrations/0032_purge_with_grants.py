@@ -1,4 +1,4 @@
-"""Deletes ended commands, views and used budgets along with their grants, and keeps a grant while the rows of a
+"""Deletes ended commands, held files, views and used budgets along with their grants, and keeps a grant while the rows of a
 held transaction are kept.
 """
 
@@ -17,6 +17,7 @@ _RUNS = "    DELETE FROM {schema}.sessions_app_commandrun c WHERE c.id = ANY (v_
 _LAST = "ORDER BY g.ended_at LIMIT p_most"
 _OF_RUNS = """\
     DELETE FROM {schema}.sessions_app_watch w WHERE w.run_id = ANY (v_runs);
+    DELETE FROM {schema}.sessions_app_heldfile f WHERE f.run_id = ANY (v_runs);
     DELETE FROM {schema}.sessions_app_runstop s WHERE s.run_id = ANY (v_runs);
     DELETE FROM {schema}.sessions_app_budgetuse b WHERE b.grant_id = ANY (v_grants);
 """
@@ -44,6 +45,6 @@ def restore(_apps: Apps, editor: BaseDatabaseSchemaEditor) -> None:
 class Migration(migrations.Migration):
     """One function."""
 
-    dependencies = [("sessions_app", "0029_budgets")]
+    dependencies = [("sessions_app", "0031_allowed_times")]
 
     operations = [migrations.RunPython(install, restore)]
