@@ -108,7 +108,7 @@
     addEventListener('hashchange', unfold);
     // The undo button disappears when its time is over.
     setInterval(() => document.querySelectorAll('[data-undo]').forEach(form => {
-      form.hidden = form.querySelector('[data-left]').textContent === '0:00';
+      form.hidden = form.querySelector('[data-left]')?.textContent === '0:00';
     }), 250);
   });
   // Reloads a page that the browser restores with a busy form.

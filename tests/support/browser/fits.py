@@ -31,7 +31,7 @@ _LOOK = """
   };
   // For screen readers alone, until it has the focus, or vendored as it is.
   const hidden = el => !el.checkVisibility({visibilityProperty: true}) || isClipped(el)
-    || el.closest('.skip, .ap-player');
+    || el.closest('.skip, .xterm');
   const shown = selector => [...document.querySelectorAll(selector)].filter(el => !hidden(el));
 
   // Fields. A box to tick is judged by its label, below.
