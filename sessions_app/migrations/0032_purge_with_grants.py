@@ -12,7 +12,7 @@ from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 
 from broker.audit.migrations._schema import run
 
-_GRANTS = importlib.import_module("sessions_app.migrations.0017_retention").GRANTS
+_GRANTS = importlib.import_module("sessions_app.migrations.0019_legal_holds").GRANTS
 _RUNS = "    DELETE FROM {schema}.sessions_app_commandrun c WHERE c.id = ANY (v_runs);"
 _LAST = "ORDER BY g.ended_at LIMIT p_most"
 _OF_RUNS = """\
@@ -25,11 +25,7 @@ _KEPT = """\
 AND NOT EXISTS (SELECT FROM {schema}.sessions_app_heldcommit h
              JOIN {schema}.sessions_app_commandrun r ON r.id = h.run_id WHERE r.grant_id = g.id)
          """
-GRANTS = (
-    _GRANTS.replace("CREATE FUNCTION", "CREATE OR REPLACE FUNCTION")
-    .replace(_LAST, _KEPT + _LAST)
-    .replace(_RUNS, _OF_RUNS + _RUNS)
-)
+GRANTS = _GRANTS.replace(_LAST, _KEPT + _LAST).replace(_RUNS, _OF_RUNS + _RUNS)
 
 
 def install(_apps: Apps, editor: BaseDatabaseSchemaEditor) -> None:
@@ -39,7 +35,7 @@ def install(_apps: Apps, editor: BaseDatabaseSchemaEditor) -> None:
 
 def restore(_apps: Apps, editor: BaseDatabaseSchemaEditor) -> None:
     """Restore the function of the migration before."""
-    run(editor, _GRANTS.replace("CREATE FUNCTION", "CREATE OR REPLACE FUNCTION"))
+    run(editor, _GRANTS)
 
 
 class Migration(migrations.Migration):
