@@ -3,10 +3,9 @@
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from sessions_app.policy.commands.kinds import compile_open, parse_document
+from sessions_app.policy.commands.kinds import compile_open, lint, parse_document
 from sessions_app.policy.commands.mcp.compiling import CompiledSet
 from sessions_app.policy.commands.mcp.document import MCPCommandSet
-from sessions_app.policy.commands.mcp.lint import lint
 from tests.bench.agents.sets.writing import NAMES, TEXT, Change, Limits, Suite
 
 # Arguments bound to the prompt; and that with sinks, values from results, and taint.
