@@ -1,14 +1,43 @@
 """Browsers of people, without a browser."""
 
 import datetime as dt
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator, Mapping
 
 import pytest
+from django.template import Context, VariableDoesNotExist
 from django.test import Client
 
 from broker.kernel import clock
 from tests.support.world import acts
 from tests.support.world.factors import just_signed_in
+
+
+class _Missing(logging.Handler):
+    """The attributes that templates read from objects without them, where Django shows an empty text."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.DEBUG)
+        self.found: set[str] = set()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        error = record.exc_info and record.exc_info[1]
+        if isinstance(error, VariableDoesNotExist):
+            name, there = error.params
+            if not isinstance(there, Mapping | Context | str | None):
+                self.found.add(f"{type(there).__name__} has no {name}: {record.getMessage()}")
+
+
+@pytest.fixture(autouse=True)
+def _templates_read_what_exists(monkeypatch) -> Iterator[None]:
+    """Fail if a template reads an attribute that its object doesn't have."""
+    missing, log = _Missing(), logging.getLogger("django.template")
+    monkeypatch.setattr(log, "handlers", [missing])
+    monkeypatch.setattr(log, "level", logging.DEBUG)
+    monkeypatch.setattr(log, "propagate", False)
+    log.manager._clear_cache()
+    yield
+    assert not missing.found
 
 
 @pytest.fixture

@@ -6,8 +6,10 @@ import pytest
 
 from sessions_app.models import Drift, EndsOfDay, GatewayNode, Observation, Target
 from sessions_app.operations.sweep.count_ends import count_ends
+from sessions_app.tasks import _verify_whole as verify_record
 from sessions_app.web.record.status_page import status
 from tests.support.world import acts
+from tests.support.world.reading import read
 
 
 @pytest.fixture
@@ -28,6 +30,12 @@ def test_while_all_is_well_it_says_so_to_everybody(calm, now, browser):
         text = browser(name).get("/status/").content.decode()
         assert "All systems operational" in text
         assert "No ends yet" in text
+
+
+def test_it_has_the_last_verification_of_the_record(calm, now, as_alice):
+    assert "Record not verified yet" in read(as_alice, "/status/").split("<main", 1)[1]
+    verify_record()
+    assert "Record intact" in read(as_alice, "/status/").split("<main", 1)[1]
 
 
 def test_ends_are_shown_against_the_promise(calm, now):

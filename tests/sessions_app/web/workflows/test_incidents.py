@@ -36,6 +36,20 @@ def test_one_button_starts_the_set_with_nothing_left_to_choose(world, as_alice, 
     assert "Get incident access" not in home
 
 
+def test_home_tells_who_opened_it_that_someone_reviews_their_access(world, as_alice):
+    own = world.incident(world.alice)
+    says(read(as_alice, "/"), f"You opened {own.ref}, so someone else reviews the access.")
+
+
+def test_home_offers_nothing_where_the_policy_forbids_own_incidents(world, as_alice):
+    forbidden = {"on_call": ["on-call"], "max_duration": "2h", "own": "forbid"}
+    world.apply(acts.policy(world, incident=forbidden))
+    world.incident(world.alice)
+    home = read(as_alice, "/")
+    assert "No policy gives you access for it." in home
+    assert "ncident access" not in home
+
+
 def test_a_ticket_or_a_change_is_no_incident_that_one_is_on_call_for(world, as_alice, incident):
     world.apply(acts.with_triage(world))
     others = [world.workflow("ticket"), world.workflow("change")]
