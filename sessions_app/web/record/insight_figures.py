@@ -57,7 +57,7 @@ class Head(NamedTuple):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figure:
     """A chart with its table. ``kind`` is `bars` (stacked counts), `lines` (times on a logarithmic scale) or
-    `ranks` (a table with bars).
+    `ranks` (a table whose last column, a share from 0 to 1, has bars).
 
     The first ``drawn`` columns are series of the chart; the others are only in the table. ``limit`` is the
     position of a line in the chart, in seconds. ``says`` summarizes the figure in a sentence.
@@ -87,11 +87,6 @@ class Figure:
     def is_empty(self) -> bool:
         """Whether the chart would be empty."""
         return not any(value.number for row in self.rows for value in row.values)
-
-    @property
-    def most(self) -> float:
-        """The largest number of the first column, which gets the longest bar."""
-        return max((row.values[0].number or 0 for row in self.rows), default=0)
 
     def lines(self) -> Iterator[tuple[object, ...]]:
         """Yield the rows of a CSV file. Times are in seconds."""

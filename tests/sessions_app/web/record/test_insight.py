@@ -64,6 +64,11 @@ def test_each_figure_leads_to_its_rows(busy, as_bob):
         assert listed == count, (key, links[0])
 
 
+def test_the_bar_of_a_cluster_is_its_share_of_unused_grants(busy, as_bob):
+    acts.confirmed_end(Grant.objects.get(state="active"), clock.now(), 1)
+    assert '<rect class="rank" width="50%"' in figure(read(as_bob, "/insight/?days=7"), "unused")
+
+
 def test_readers_count_what_they_may_see(busy, as_charlie, as_bob):
     assert "2 grants, 0.0% of them on clusters with high risk." in read(as_bob, "/insight/")
     assert read(as_charlie, "/insight/").count("Nothing in this period.") == 7
