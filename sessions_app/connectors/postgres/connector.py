@@ -105,19 +105,25 @@ class PostgresConnector:
 def set_password(
     place: TargetSpec, grant_ref: str, mark: str, password: str, *, expires_at: dt.datetime
 ) -> None:
-    """Set the password of a grant's role, valid until the grant expires. Raises ConnectorError."""
-    names = role_names(mark)
-    with connected(place, Budget(), purpose=f"stint {grant_ref}") as server:
-        if names.login not in facts.grant_roles(server, names.both):
-            raise ConnectorError(
-                f"{place.target.name} has no role for {grant_ref}: the grant has ended or is not ready yet."
-            )
-        statement = sql.SQL("ALTER ROLE {} PASSWORD {} VALID UNTIL {}").format(
-            sql.Identifier(names.login),
-            sql.Literal(verifier(password)),
-            sql.Literal(until_text(expires_at)),
-        )
-        server.run(statement)
+    """Set the password of a grant's role, valid until the grant expires. Raises ConnectorError.
+
+    Other processes may do the same at the same moment.
+    """
+    names, budget = role_names(mark), Budget()
+    statement = sql.SQL("ALTER ROLE {} PASSWORD {} VALID UNTIL {}").format(
+        sql.Identifier(names.login), sql.Literal(verifier(password)), sql.Literal(until_text(expires_at))
+    )
+    with connected(place, budget, purpose=f"stint {grant_ref}") as server:
+
+        def alter() -> None:
+            if names.login not in facts.grant_roles(server, names.both):
+                raise ConnectorError(
+                    f"{place.target.name} has no role for {grant_ref}: the grant has ended or is not ready"
+                    " yet."
+                )
+            server.run(statement)
+
+        repeated(budget, alter)
 
 
 def credential(spec: GrantSpec, user: str, password: str) -> Credential:

@@ -124,6 +124,8 @@ class Targets:
     database: Database
     # Roles whose password this process has set, with the grant's end at that time.
     _set: dict[tuple[str, int], object] = field(default_factory=dict)
+    # Passwords that are being set now, which logins at the same moment share.
+    _setting: dict[tuple[str, int, object], asyncio.Task[None]] = field(default_factory=dict)
 
     async def connect(self, use: StatementUse, chosen: Mapping[str, str]) -> Upstream:
         """Log in as the role of a grant, with the settings that its holder chose. Raises NotConnected."""
@@ -141,6 +143,14 @@ class Targets:
         return await connect(use.place, user, password, settings)
 
     async def _give_password(self, use: StatementUse, password: str) -> None:
+        key = (use.mark, use.target.id, use.expires_at)
+        if key not in self._setting:
+            self._setting[key] = task = asyncio.create_task(self._set_password(use, password))
+            task.add_done_callback(lambda _: self._setting.pop(key))
+        # One client that gives up does not stop the others' login.
+        await asyncio.shield(self._setting[key])
+
+    async def _set_password(self, use: StatementUse, password: str) -> None:
         try:
             await asyncio.to_thread(
                 set_password, use.place, use.grant_ref, use.mark, password, expires_at=use.expires_at

@@ -1,6 +1,8 @@
 """What is made for a grant is exactly what was approved, is seen when somebody changes it, and is mended."""
 
+import contextlib
 import datetime as dt
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import psycopg
@@ -72,6 +74,21 @@ def test_a_second_password_makes_the_first_worthless_and_a_change_by_the_holder_
     assert given.revoke().gone
     with pytest.raises(psycopg.OperationalError):
         given.login(password="my own")
+
+
+def test_passwords_that_are_set_at_the_same_moment_do_not_fail_each_other(shop):
+    given = shop.give()
+    with ThreadPoolExecutor(10) as pool:
+        issued = [pool.submit(shop.connector.issue, given.spec, given.lease) for _ in range(10)]
+    works = [one.result().fields["Password"] for one in issued if logs_in(given, one.result())]
+    assert len(works) == 1
+
+
+def logs_in(given, credential) -> bool:
+    with contextlib.suppress(psycopg.OperationalError):
+        given.login(password=credential.fields["Password"]).close()
+        return True
+    return False
 
 
 def test_a_credential_says_how_to_log_in_and_hides_the_password(shop):
