@@ -123,7 +123,7 @@ def _items(grant: Grant, compiled: CompiledSet, decision: Allowed) -> Iterator[_
         outer = compiled_of(above.command_set_version, above.parameters, above.commands)
         if outer.counts:
             # The same run, as the grant above would decide it.
-            theirs = decide(outer, decision.line)
+            theirs = decide(outer, decision.exact or decision.line)
             if isinstance(theirs, Refused):
                 yield None
             else:

@@ -44,7 +44,8 @@ class Allowed:
     parameters. Without finish_seconds, the command is cut off when the grant ends. `notes` are clauses for
     the record and the tester, such as where a value came from. `untrusted`: what it returns may contain
     instructions from outsiders. `at_commit`: it runs before it is held, and its COMMIT waits for approval.
-    `amounts` are the values that budgets add up, by name.
+    `amounts` are the values that budgets add up, by name. `exact` is the line with its secret values, if any
+    are left out of `argv`: it decides under other grants, and is never stored or shown.
     """
 
     index: int
@@ -57,6 +58,7 @@ class Allowed:
     untrusted: bool = field(default=False, kw_only=True)
     at_commit: bool = field(default=False, kw_only=True)
     amounts: Mapping[str, Decimal] = field(default_factory=dict, kw_only=True)
+    exact: str = field(default="", kw_only=True, repr=False)
 
     @property
     def line(self) -> str:

@@ -67,6 +67,10 @@ commands:
   - sql: DELETE FROM app.orders WHERE id = {id}
     where: {id: {int: [1, 9]}}
     effect: destructive
+  - sql: SELECT id FROM app.bills WHERE id < {id}
+    where: {id: {int: [1, 99]}}
+    effect: read
+    max_rows: 5
   - select: {tables: [app.orders], columns: [id, status, note], where: required}
     effect: read
   - select: {tables: [app.many], columns: [id, text]}
@@ -134,11 +138,29 @@ class Place(Running):
         """Return a grant of alice whose role is on the server. A short `duration` grows on a busy machine."""
         from broker.kernel import clock
         from sessions_app.models import Sweeper
-        from sessions_app.operations.grants.prepare_grant import prepare_grant
 
         Sweeper.objects.update(seen_at=clock.now())
         asked = {"cluster": "shop", "command_set": "fix-orders", "parameters": {}, "policy": "shop-work"}
-        grant = self.world.grant(now=clock.now(), **{**asked, **unhurried(changes)})
+        return self.made(self.world.grant(now=clock.now(), **{**asked, **unhurried(changes)}))
+
+    def delegated(self, above: Any, identity: str = "deployer") -> Any:
+        """Return a grant of a machine with all of another grant's access."""
+        from broker.kernel import clock
+        from sessions_app.operations.grants.delegate_grant import Part, delegate_grant
+
+        command_set = above.command_set_version.command_set.name
+        part = Part(identity=identity, command_set=command_set, parameters={})
+        actor = above.holder
+        return self.made(delegate_grant(grant_id=above.pk, actor=actor, part=part, now=clock.now()))
+
+    def made(self, grant: Any) -> Any:
+        """Return a grant once its role is on the server."""
+        from broker.kernel import clock
+        from sessions_app.operations.grants.prepare_grant import prepare_grant
+        from sessions_app.operations.grants.provision_grant import provision_grant
+
+        if grant.state == "scheduled":
+            provision_grant(grant_id=grant.pk, now=clock.now())
 
         def is_made() -> bool:
             # Like the worker: retry if the gateway's own sweep has the grant at this moment.

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from itertools import takewhile
+from operator import eq
 
 from postgast.pg_query_pb2 import RawStmt
 
@@ -47,14 +49,15 @@ class Runs:
     """An allowed command.
 
     ``text`` is the SQL to send, with `$n` for each bound parameter. ``allowed.line`` is the SQL with its
-    values in place; secret values are left out. ``max_rows``: a run that changes more rows must be rolled
-    back. ``shown`` has the details that approvers see, if it is held at its COMMIT.
+    values in place; secret values are left out. ``max_rows``: a run that touches more rows must be rolled
+    back. ``shown`` has the details that approvers see, if it is held at its COMMIT. It opens ``cursor``.
     """
 
     text: str
     allowed: Allowed
     max_rows: int | None
     shown: Shown | None = None
+    cursor: str = ""
     # The secret values, and the parts of the line around them.
     _secrets: tuple[str, ...] = field(default=(), repr=False)
     _around: tuple[str, ...] = field(default=(), repr=False)
@@ -70,11 +73,12 @@ class Runs:
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """One statement of a client. ``before`` opens a cursor for it. ``declared`` are its parameters' types."""
+    """One statement of a client. ``before`` opens ``cursor``. ``declared`` are its parameters' types."""
 
     statement: Statement
     before: str = ""
     declared: tuple[str, ...] = ()
+    cursor: str = ""
 
 
 def decide_text(compiled: StatementSet, text: str) -> tuple[Passes | Runs | Refused, ...]:
@@ -216,7 +220,7 @@ def _read(compiled: StatementSet, raw: RawStmt, declared: tuple[str, ...]) -> _R
     statement = read_statement(cursor.query, compiled.schema)
     if statement.verb != "SELECT":
         raise SQLRefused("a cursor is only allowed for SELECT")
-    return _Read(statement, before)
+    return _Read(statement, before, cursor=cursor.portalname)
 
 
 def _candidates(compiled: StatementSet, statement: Statement) -> Sequence[CompiledStatement]:
@@ -263,9 +267,7 @@ def _command_fault(
 
 
 def _fault(place: Place | Value, value: Value, matched: dict[str, str]) -> str | None:
-    if isinstance(place, Place):
-        return place.fault(value, matched)
-    return constant_fault(place, value)
+    return place.fault(value, matched) if isinstance(place, Place) else constant_fault(place, value)
 
 
 def _declared(value: Value, read: _Read) -> str:
@@ -300,15 +302,16 @@ def _runs(
         amounts=amounts,
     )
     text, shown = _sent(command, read, read.statement.values), _shown(command, read, values)
-    runs = Runs(text, allowed, rule.rows, shown)
-    return _without_secrets(runs, command, values) if rule.secret else runs
+    runs = Runs(text, allowed, rule.rows, shown, read.cursor)
+    return _without_secrets(runs, command, read, values) if rule.secret else runs
 
 
-def _without_secrets(runs: Runs, command: CompiledStatement, values: tuple[Value, ...]) -> Runs:
+def _without_secrets(runs: Runs, command: CompiledStatement, read: _Read, values: tuple[Value, ...]) -> Runs:
     around, pairs = tuple(runs.allowed.line.split(_PLACE)), zip(command.places, values, strict=True)
     secrets = tuple(value.text for place, value in pairs if isinstance(place, Place) and place.secret)
     known = {name: text for name, text in runs.allowed.matched.items() if name not in command.rule.secret}
-    allowed = replace(runs.allowed, matched=known, argv=(HIDDEN.join(around),))
+    exact = read.before + render(read.statement.shape, list(_recorded(command, read, values, hide=False)))
+    allowed = replace(runs.allowed, matched=known, argv=(HIDDEN.join(around),), exact=exact)
     return replace(runs, allowed=allowed, _secrets=secrets, _around=around)
 
 
@@ -340,15 +343,17 @@ def _with_cast(value: Value, place: Place | Value) -> Value:
     return value._replace(cast=value.cast or place.cast)
 
 
-def _recorded(command: CompiledStatement, read: _Read, values: tuple[Value, ...]) -> Iterator[str]:
-    """Yield each value as the line shows it."""
+def _recorded(
+    command: CompiledStatement, read: _Read, values: tuple[Value, ...], *, hide: bool = True
+) -> Iterator[str]:
+    """Yield each value as the line shows it. With ``hide``, secret values are left out."""
     for number, value in enumerate(values):
         place = command.places[number] if command.places else value
         if isinstance(place, Value) and command.places:
             yield literal(place)
             continue
         shown = _with_cast(value, place)
-        if isinstance(place, Place) and place.secret:
+        if hide and isinstance(place, Place) and place.secret:
             yield f"{_PLACE}::{shown.cast}" if shown.cast else _PLACE
             continue
         if shown.kind == "bound":
@@ -380,8 +385,7 @@ def _explain(compiled: StatementSet, read: _Read, values: tuple[Value, ...]) -> 
     if not compiled.commands:
         return Refused("nothing is allowed: the list of commands is empty", None, "empty")
     for one in compiled.by_shape.get(statement.shape, ()):
-        fault = _command_fault(one, read, values, {})
-        return Refused(fault or "a value is not allowed", one.text, "value")
+        return Refused(_command_fault(one, read, values, {}) or "a value is not allowed", one.text, "value")
     nearest = max(compiled.commands, key=lambda one: _likeness(one, statement))
     if nearest.limits and statement.verb == "SELECT":
         fault = _command_fault(nearest, read, values, {})
@@ -392,9 +396,5 @@ def _explain(compiled: StatementSet, read: _Read, values: tuple[Value, ...]) -> 
 
 def _likeness(one: CompiledStatement, statement: Statement) -> tuple[bool, int, int, int]:
     tables = one.limits.tables if one.limits else frozenset(one.statement.tables if one.statement else ())
-    same = 0
-    for ours, theirs in zip(str(one.shape and one.shape[0]), str(statement.shape[0]), strict=False):
-        if ours != theirs:
-            break
-        same += 1
+    same = sum(takewhile(bool, map(eq, str(one.shape and one.shape[0]), str(statement.shape[0]))))
     return (one.verb == statement.verb, len(tables.intersection(statement.tables)), same, -one.index)

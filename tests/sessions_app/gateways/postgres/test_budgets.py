@@ -36,6 +36,13 @@ def budget_set() -> str:
                 "budget": [{"rows": 3, "then": "refuse"}],
             },
             {**reads, "budget": [{"rows": 1000, "then": "refuse"}, {"calls": 20, "then": "refuse"}]},
+            {
+                "sql": "UPDATE app.orders SET note = {token} WHERE id = {id}",
+                "where": {"token": {"pattern": "[a-z']{4,20}"}, "id": {"int": [1, 9]}},
+                "secret": ["token"],
+                "effect": "change",
+                "budget": [{"calls": 3, "then": "refuse"}, {"sum": "id", "most": 5, "then": "refuse"}],
+            },
         ],
     )
     # Without anchors.
@@ -48,6 +55,7 @@ def made(place):
 
     policy = json.loads(place.world.catalog["policies/shop-work.yaml"])
     policy["command_sets"].append("budget-orders")
+    policy["delegation"] = {"depth": 1, "to": {"identities": ["deployer"]}}
     place.world.catalog.update(
         {
             "command-sets/budget-orders.yaml": budget_set(),
@@ -117,6 +125,25 @@ def test_connections_at_once_never_get_more_rows_than_the_budget(place, grant):
         rows = list(pool.map(read, clients))
     assert 150 <= sum(rows) <= 1000
     assert BudgetUse.objects.get(grant=grant, key="2.0").used <= 1000
+
+
+@pytest.mark.parametrize("prepare", [False, True])
+def test_a_delegated_statement_with_a_secret_value_uses_the_budget_of_the_grant_above(place, grant, prepare):
+    token = "UPDATE app.orders SET note = %s WHERE id = %s"
+    below = place.delegated(grant)
+    with place.connect(below) as client, place.connect(grant) as above:
+        client.execute(token, ["o'pened", 3], prepare=prepare)
+        assert above.execute(token, ["secret", 1], prepare=prepare).rowcount == 1
+        with pytest.raises(errors.InsufficientPrivilege, match=rf"id 2 {BEYOND} \(4 of 5 used\)"):
+            client.execute(token, ["hidden", 2], prepare=prepare)
+    assert (says(grant)[-2:], says(below)[-2:]) == (
+        ["2 of 3 calls used", "id: 4 of 5 used"],
+        ["1 of 3 calls used", "id: 3 of 5 used"],
+    )
+    assert place.shop.one("SELECT note FROM app.orders WHERE id = 3") == "o'pened"
+    lines = " ".join(below.runs.values_list("line", flat=True))
+    assert "sha256" in lines
+    assert "pened" not in lines
 
 
 def test_a_cursor_and_a_row_limit_are_refused_because_rows_are_counted(place, grant):

@@ -33,6 +33,18 @@ def test_a_secret_value_is_sent_and_recorded_as_its_digest():
     assert (runs.allowed.matched, runs.allowed.line.count("[secret]")) == ({"id": "7"}, 2)
 
 
+def test_the_exact_statement_is_decided_under_another_grant_and_shown_nowhere():
+    prepared = prepare(compiled(ROTATE), "UPDATE users SET token = $1, seen = $1::varchar WHERE id = $2")
+    (literal,) = decide_text(compiled(ROTATE), LINE)
+    for runs in (literal, prepared.bind(["o'pen", "7"])):
+        recorded = runs.recorded(digest)
+        assert recorded.exact == LINE
+        for above in (ROTATE, PLAIN):
+            assert isinstance(decide(compiled(above), recorded.exact), Allowed)
+        assert "pen" not in repr(runs.recorded(lambda _: ""))
+    assert decide_text(compiled(PLAIN), LINE)[0].allowed.exact == ""
+
+
 def test_a_bound_secret_is_recorded_like_a_literal():
     found = prepare(compiled(ROTATE), "UPDATE users SET token = $1, seen = $1::varchar WHERE id = $2")
     (literal,) = decide_text(compiled(ROTATE), LINE)
