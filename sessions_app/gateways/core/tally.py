@@ -2,9 +2,9 @@
 and recorded together.
 
 A request is answered only if it will be recorded: if the record can't accept entries, the gateway is closed
-until it accepts the pending requests. A process that is killed loses only the counts of its last second, for
-requests that are already in the record. Requests that change something are never counted here. Each of these
-is recorded separately, before it is answered.
+until it accepts the pending requests. A process that is killed loses the pending repeats, with their values:
+those of about a second, or of `LATE_S` if the record is slow, and never the first request of a kind. Requests that change something are never counted here. Each of these is recorded separately, before it
+is answered.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ from sessions_app.policy.commands.answers import Allowed
 log = structlog.get_logger(__name__)
 
 EVERY_S = 0.9
+# In seconds. While a pending request is older than this, none is counted before the pending ones are recorded.
+LATE_S = 1.5
 # In seconds. A request whose last entry is older than this is recorded again immediately.
 KNOWN_S = 600.0
 # The maximum number of distinct pending requests. If it is reached, the next request first records them.
@@ -83,6 +85,8 @@ class Tally:
         self._lock = threading.Lock()
         self._flushing = threading.Lock()
         self._counts: dict[_Key, _Count] = {}
+        # When the oldest pending request was counted, or earlier; infinite if none is pending.
+        self._since = float("inf")
         # Requests that must be part of the next write.
         self._first: list[_First] = []
         self._writing = threading.Lock()
@@ -96,19 +100,20 @@ class Tally:
         """Count one request, or record it if it is not a repeat. Return whether it may pass, because its
         token was still valid.
 
-        Raises the database's errors if the request can't be recorded, or if too many requests are pending and
-        can't be recorded.
+        Raises the database's errors if the request can't be recorded, or if too many requests are pending, or
+        some for too long, and can't be recorded.
         """
         key = (session_id, decision.argv, use.client)
         with self._lock:
-            if key in self._counts:
+            late = self._is_late()
+            if key in self._counts and not late:
                 self._count(key, use, decision, now)
                 return True
-            repeats = time.monotonic() - self._known.get(key, float("-inf")) < KNOWN_S
+            repeats = key in self._counts or self._knows(key)
             full = len(self._counts) >= MOST
         if not repeats:
             return self._write_at_once(session_id, use, decision, now)
-        if full:
+        if late or full:
             # If this fails, the request must not pass. So the request is counted only afterward.
             self.flush()
         with self._lock:
@@ -125,19 +130,25 @@ class Tally:
         """
         key = (session_id, decision.argv, use.client)
         with self._lock:
-            known = time.monotonic() - self._known.get(key, float("-inf")) < KNOWN_S
-            if not known or self.refusing or (len(self._counts) >= MOST and key not in self._counts):
+            full = len(self._counts) >= MOST and key not in self._counts
+            if full or self.refusing or self._is_late() or not self._knows(key):
                 return False
         self.count(session_id, use, decision, now)
         return True
 
     @property
     def behind(self) -> bool:
-        """Whether pending requests can't be recorded, or too many are pending.
+        """Whether pending requests can't be recorded, or too many are pending, or some for too long.
 
         If so, every request must be recorded before it is forwarded.
         """
-        return self.refusing or len(self._counts) >= MOST
+        return self.refusing or len(self._counts) >= MOST or self._is_late()
+
+    def _is_late(self) -> bool:
+        return time.monotonic() - self._since > LATE_S
+
+    def _knows(self, key: _Key) -> bool:
+        return time.monotonic() - self._known.get(key, float("-inf")) < KNOWN_S
 
     def count(self, session_id: int, use: AnyUse, decision: Allowed, now: dt.datetime) -> None:
         """Count one request, known or not, without waiting for anything."""
@@ -149,8 +160,7 @@ class Tally:
     def knows(self, session_id: int, use: AnyUse, decision: Allowed) -> bool:
         """Whether a request repeats an entry of the last ten minutes."""
         with self._lock:
-            known_at = self._known.get((session_id, decision.argv, use.client), float("-inf"))
-        return time.monotonic() - known_at < KNOWN_S
+            return self._knows((session_id, decision.argv, use.client))
 
     def learn(self, session_id: int, use: AnyUse, decision: Allowed) -> None:
         """Note that the record has just accepted a request that did not go through this tally."""
@@ -158,6 +168,7 @@ class Tally:
 
     def _count(self, key: _Key, use: AnyUse, decision: Allowed, now: dt.datetime) -> None:
         found = self._counts.get(key)
+        self._since = min(self._since, time.monotonic())
         if found is None:
             self._counts[key] = _Count(use, decision, now)
         else:
@@ -213,6 +224,7 @@ class Tally:
         with self._flushing:
             with self._lock:
                 taken, self._counts = self._counts, {}
+                taken_at = time.monotonic()
             waiting = [
                 AllowedRequests(
                     use=one.use,
@@ -232,10 +244,12 @@ class Tally:
                     self._learn(map(_key, waiting[at:done]))
             finally:
                 self.refusing = done < len(waiting)
-                self._put_back(dict(list(taken.items())[done:]))
+                self._put_back(dict(list(taken.items())[done:]), taken_at)
 
-    def _put_back(self, left: dict[_Key, _Count]) -> None:
+    def _put_back(self, left: dict[_Key, _Count], taken_at: float) -> None:
         with self._lock:
+            if not left:
+                self._since = taken_at if self._counts else float("inf")
             for key, one in left.items():
                 newer = self._counts.get(key)
                 if newer is None:

@@ -7,7 +7,7 @@ import pytest
 from django.db import DatabaseError, connection
 
 from broker.kernel import clock
-from sessions_app.gateways.core.tally import MOST, Tally
+from sessions_app.gateways.core.tally import LATE_S, MOST, Tally
 from sessions_app.operations.sessions.proofs.proxy import RequestUse
 from sessions_app.policy.commands.answers import Allowed
 from tests.support.waits import eventually, happens
@@ -185,6 +185,37 @@ def test_what_was_recorded_in_another_way_is_counted_from_its_first_repeat(tally
         assert not tally.repeats(2, USE, READ, clock.now())
         assert written == []
     eventually(lambda: written.times == 2)
+
+
+def test_nothing_is_counted_while_the_record_is_so_slow_that_more_would_be_lost_with_the_process(
+    tally, written
+):
+    tally._start = lambda: None
+    tally.learn(1, USE, READ)
+    with tally._flushing:
+        assert tally.repeats(1, USE, READ, clock.now())
+        tally._since -= LATE_S
+        assert tally.behind
+        assert not tally.repeats(1, USE, READ, clock.now())
+        late = threading.Thread(target=add, args=(tally,))
+        late.start()
+        assert written == []
+    late.join()
+    assert written.times == 1
+    assert not tally.behind
+    tally.flush()
+    assert written.times == 2
+
+
+def test_what_is_counted_while_others_are_written_is_not_late_with_them(tally, written):
+    tally._start = lambda: None
+    tally.learn(1, USE, READ)
+    tally._write = lambda *_: tally.count(1, USE, READ, clock.now()) or [True]
+    tally.count(1, USE, READ, clock.now())
+    tally._since -= LATE_S
+    tally.flush()
+    assert tally._counts
+    assert not tally.behind
 
 
 def test_nothing_is_counted_while_the_record_is_behind(tally, written):
