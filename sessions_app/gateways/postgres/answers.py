@@ -139,7 +139,7 @@ class Answers:
                 # The statement is refused once it has ended. No one sees more rows than it may touch.
                 return
         elif kind == wire.COMMAND_COMPLETE:
-            run.rows = max(run.rows, _rows(content))
+            run.rows = max(run.rows, rows_of(content))
             if one.wanted is not None:
                 # The client gets this message once the number of rows is checked.
                 return
@@ -180,7 +180,7 @@ def _check_fixed(content: bytes) -> None:
         raise ProtocolError(f"{name} has changed to {value}")
 
 
-def _rows(tag: bytes) -> int:
+def rows_of(tag: bytes) -> int:
     """Return the number of rows in the tag of a command, such as `UPDATE 3` or `INSERT 0 1`."""
     last = tag.rstrip(b"\0").rpartition(b" ")[2]
     return int(last) if last.isdigit() else 0

@@ -102,7 +102,8 @@ class Run:
 
     def send(self) -> None:
         """Note that the statement is being sent."""
-        self.sent, self.began = True, time.monotonic()
+        if not self.sent:
+            self.sent, self.began = True, time.monotonic()
 
     @property
     def is_small(self) -> bool:
@@ -339,6 +340,11 @@ class Attempts:
             return self.kept(run) or _NOTHING, ""
         except OSError as error:
             return _NOTHING, f"its result can't be kept: {error.strerror}"
+
+    def done_with(self, run: Run | None) -> None:
+        """Report the statement of a portal or cursor that the client has not read to its end."""
+        if run is not None and run in self.open and not run.uncommitted:
+            self.finish(run, "done")
 
     def finish_all(self, reason: str) -> None:
         """Report every statement that has not ended as cut."""

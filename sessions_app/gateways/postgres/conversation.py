@@ -22,7 +22,8 @@ from sessions_app.gateways.core.registry import OpenSession
 from sessions_app.gateways.core.tally import Tally
 from sessions_app.gateways.postgres import wire
 from sessions_app.gateways.postgres.attempts import Attempts
-from sessions_app.gateways.postgres.handling import NOT_SUPPORTED, Handling
+from sessions_app.gateways.postgres.handling import Handling
+from sessions_app.gateways.postgres.limits import NOT_SUPPORTED
 from sessions_app.gateways.postgres.transcript import Transcript
 from sessions_app.gateways.postgres.upstream import Upstream
 from sessions_app.gateways.postgres.wire import Closed, ProtocolError

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import functools
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
-from sessions_app.gateways.core.allowance import BEYOND
 from sessions_app.gateways.core.endpoint import Shared
 from sessions_app.gateways.core.registry import OpenSession
 from sessions_app.gateways.core.tally import Tally
@@ -22,6 +22,7 @@ from sessions_app.gateways.postgres.answers import IDLE, NOT_RUN, Expected
 from sessions_app.gateways.postgres.attempts import NOT_SENT, NotRun, Run
 from sessions_app.gateways.postgres.commits import Commits
 from sessions_app.gateways.postgres.gate import IN_FULL, Gate
+from sessions_app.gateways.postgres.limits import NO_PARTS, Limits
 from sessions_app.gateways.postgres.own import Own, texts
 from sessions_app.gateways.postgres.prepared import Entry, Named, Portal
 from sessions_app.gateways.postgres.sending import CANCELED_BY_CLIENT, Canceled, Sending
@@ -30,7 +31,6 @@ from sessions_app.operations.sessions.proofs.postgres import StatementUse
 from sessions_app.policy.commands.answers import Refused
 from sessions_app.policy.commands.postgres.statements import Passes, Prepared, Runs, decide_text, prepare
 
-NOT_SUPPORTED = "0A000"
 _QUIET = wire.PARSE_COMPLETE + wire.BIND_COMPLETE + wire.NO_DATA
 
 
@@ -55,6 +55,7 @@ class Handling(Sending):
         self._ready = asyncio.Event()
         self._names = Named()
         self._gate = Gate(self.attempts, Own(self, self._names))
+        self._limits = Limits(self)
         self._commits = Commits(shared, session, self._gate, self)
         self._waiting: asyncio.Future[Any] | None = None
         self.finish_by: dt.datetime | None = None
@@ -80,15 +81,10 @@ class Handling(Sending):
         self._gate.ready(state)
         if state == IDLE:
             for portal in self._names.close_portals():
-                self._done_with(portal)
+                self.attempts.done_with(portal.run)
+            self._limits.closed()
         self._ready.set()
         self.on_ready()
-
-    def _done_with(self, portal: Portal | None) -> None:
-        """Report the statement of a portal that the client has not read to its end."""
-        run = portal.run if portal else None
-        if run is not None and run in self.attempts.open and not run.uncommitted:
-            self.attempts.finish(run, "done")
 
     async def _sync(self) -> None:
         await self._commits.end_block()
@@ -177,34 +173,29 @@ class Handling(Sending):
         its number of rows, and let the transaction fail if they exceed the limit. Statements in the gateway's
         own block are also waited for, because an error of the COMMIT can replace the last result.
         """
-        run, change = portal.run, None
-        if isinstance(portal.does, Passes):
-            return await self._pass(portal, portal.does, limit)
+        run, change, does = portal.run, None, portal.does
+        if isinstance(does, Passes):
+            return await self._pass(portal, does, limit)
         if run is not None and run.shown is not None:
             if self._gate.is_full(run):
                 return self._failed(run, IN_FULL)
             change = await self._gate.prepare(run, run.shown)
             if change is None:
                 return self._failed(run)
-        expected = Expected("execute", run=run, hidden=portal.hidden)
+        opened = functools.partial(self._limits.opened, does, run)
+        expected = Expected("execute", run=run, hidden=portal.hidden, done=opened)
         if run is None or limit or not (run.limited or self._gate.block == "own" or change is not None):
             self.send(wire.execute(portal.name, limit), expected)
             return True
         if change is not None:
             expected.take = lambda values: change.take(texts(values))
         tag = await self.answer(wire.execute(portal.name), expected)
-        if tag is None:
-            return False
-        if why := await _over_limit(run):
-            self.attempts.finish(run, "failed", f"{why}; rolled back")
-            self.refuse(
-                wire.error("42501", f"Stint refused this statement: {why}. Its transaction is rolled back.")
-            )
+        if tag is None or not await self._limits.keeps(run):
             return False
         complete = wire.message(wire.COMMAND_COMPLETE, tag)
         if change is not None:
             self._gate.ran(run, change)
-        else:
+        elif run is not self._limits.of_cursor(does.cursor):
             self.attempts.finish(run, "done")
         self._commits.withhold(complete)
         return True
@@ -219,7 +210,13 @@ class Handling(Sending):
     async def _pass(self, portal: Portal, passes: Passes, limit: int) -> bool:
         """Execute what is not a command. A COMMIT may wait for approval first."""
         message = wire.execute(portal.name, limit)
-        expected = Expected("execute", done=lambda: self._gate.passed(passes))
+        cursor = self._limits.of_cursor(passes.cursor) if passes.effect == "fetch" else None
+        if cursor is not None:
+            complete = await self._limits.fetch(portal, cursor, limit)
+            if complete is not None:
+                self._commits.withhold(complete)
+            return complete is not None
+        expected = Expected("execute", done=lambda: self._passed(passes))
         if self._gate.block == "own" and passes.effect == "setting" and not limit:
             expected.quiet = wire.COMMAND_COMPLETE
             tag = await self.answer(message, expected)
@@ -239,6 +236,11 @@ class Handling(Sending):
         else:
             self._gate.passed(passes)
         return True
+
+    def _passed(self, passes: Passes) -> None:
+        self._gate.passed(passes)
+        if passes.effect == "close":
+            self._limits.closed(passes.cursor)
 
     # The extended protocol
 
@@ -272,7 +274,7 @@ class Handling(Sending):
         if does is None:
             return None
         portal = Portal(self._names.new_name(asked.portal), does, entry.hidden)
-        self._done_with(self._names.portal(asked.portal))
+        self.attempts.done_with(self._run_of(asked.portal))
         undo = self._names.open(asked.portal, portal)
         self.send(asked.encoded(portal.name, asked.statement, entry.hidden), Expected("bind", undo=undo))
         return None
@@ -330,17 +332,21 @@ class Handling(Sending):
         portal = self._names.portal(name) if kind == b"P" else None
         return name if portal is None else portal.name
 
+    def _run_of(self, name: str) -> Run | None:
+        portal = self._names.portal(name)
+        return portal.run if portal else None
+
     async def _on_close(self, fields: Fields, content: bytes) -> None:
         del content
         kind, name = fields.data(1), fields.string()
         fields.end()
         if kind not in (b"P", b"S"):
             raise ProtocolError("a Close message is of an unknown kind")
-        known, portal = self._known(kind, name), self._names.portal(name) if kind == b"P" else None
+        known, run = self._known(kind, name), self._run_of(name) if kind == b"P" else None
         close = self._names.close(kind, name)
 
         def closed() -> None:
-            self._done_with(portal)
+            self.attempts.done_with(run)
             close()
 
         self.send(wire.close(kind, known), Expected("close", done=closed))
@@ -355,8 +361,7 @@ class Handling(Sending):
         runs = portal.does if isinstance(portal.does, Runs) else None
         if runs is not None and (portal.run not in self.attempts.open or portal.run in self._gate.held):
             if limit and (runs.max_rows is not None or runs.shown or self.attempts.counts(runs)):
-                hint = "Read all rows at once."
-                return self.refuse(wire.error(NOT_SUPPORTED, "Row limits are unsupported here.", hint=hint))
+                return self.refuse(NO_PARTS)
             try:
                 portal.run = await self._begin(runs)
             except NotRun as error:
@@ -368,16 +373,6 @@ class Handling(Sending):
         del content
         fields.end()
         self.send(wire.FLUSH)
-
-
-async def _over_limit(run: Run) -> str:
-    """Return, as a clause, why a statement that has ended must be rolled back; empty if it need not be."""
-    if run.most is not None and run.rows > run.most:
-        return f"it touched {run.rows} rows, and may touch at most {run.most}"
-    if run.allowance is not None and not run.beyond:
-        # Rows that it changed, but did not return.
-        run.beyond = not await run.allowance.take(rows=max(0, run.rows - run.allowance.rows), exact=True)
-    return BEYOND if run.beyond else ""
 
 
 def _unknown_statement(name: str) -> bytes:

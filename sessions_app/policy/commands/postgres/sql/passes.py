@@ -13,7 +13,16 @@ from sessions_app.policy.commands.characters import clip
 from sessions_app.policy.commands.postgres.sql.parsing import SQLRefused
 
 Effect = Literal[
-    "begin", "commit", "rollback", "savepoint", "release", "rollback to", "setting", "cursor", "empty"
+    "begin",
+    "commit",
+    "rollback",
+    "savepoint",
+    "release",
+    "rollback to",
+    "setting",
+    "fetch",
+    "close",
+    "empty",
 ]
 
 # Settings that a client may change: none affects a decision; some affect how values are printed.
@@ -76,12 +85,14 @@ _REASONS: Mapping[str, str] = {
 class Passes:
     """A statement that may be sent although it is not a command.
 
-    ``text`` is the SQL to send, and ``savepoint`` the name of the savepoint that it concerns.
+    ``text`` is the SQL to send. ``savepoint`` and ``cursor`` are the names of what it concerns; a CLOSE ALL
+    has no name.
     """
 
     text: str
     effect: Effect
     savepoint: str = ""
+    cursor: str = ""
 
 
 def read_pass(raw: RawStmt) -> Passes | None:
@@ -102,7 +113,13 @@ def read_pass(raw: RawStmt) -> Passes | None:
     read = _READERS.get(kind)
     if read is None:
         raise SQLRefused(_REASONS.get(kind, "this kind of statement is not allowed"))
-    return Passes(_text(raw.stmt), read(getattr(raw.stmt, kind)), raw.stmt.transaction_stmt.savepoint_name)
+    node = getattr(raw.stmt, kind)
+    return Passes(
+        _text(raw.stmt),
+        read(node),
+        raw.stmt.transaction_stmt.savepoint_name,
+        getattr(node, "portalname", ""),
+    )
 
 
 def _text(node: Node) -> str:
@@ -138,6 +155,6 @@ _READERS: Mapping[str, Callable[[Any], Effect]] = {
     "variable_set_stmt": _set,
     "variable_show_stmt": _show,
     "deallocate_stmt": lambda _: "setting",
-    "fetch_stmt": lambda _: "cursor",
-    "close_portal_stmt": lambda _: "cursor",
+    "fetch_stmt": lambda _: "fetch",
+    "close_portal_stmt": lambda _: "close",
 }

@@ -86,7 +86,7 @@ class SQLRule(StatementRule):
         description="One SELECT, INSERT, UPDATE or DELETE, with {name} for each value that is a parameter"
     )
     max_rows: StrictInt | None = Field(
-        default=None, ge=1, le=MAX_ROWS, description="Roll back a run that changes more rows"
+        default=None, ge=1, le=MAX_ROWS, description="Roll back a run that changes or returns more rows"
     )
     explain: StrictBool = Field(
         default=False,

@@ -218,9 +218,9 @@ PASSES = [
     ("RESET DateStyle", "setting", None),
     ("SHOW transaction_isolation", "setting", None),
     ("DEALLOCATE ALL", "setting", "DEALLOCATE ALL"),
-    ("FETCH 5 FROM c", "cursor", None),
-    ("MOVE ALL IN c", "cursor", None),
-    ("CLOSE c", "cursor", "CLOSE c"),
+    ("FETCH 5 FROM c", "fetch", None),
+    ("MOVE ALL IN c", "fetch", None),
+    ("CLOSE c", "close", "CLOSE c"),
     (" /* ping */ ; ", "empty", ""),
 ]
 
