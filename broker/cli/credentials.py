@@ -6,10 +6,10 @@ import hashlib
 import json
 import os
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from . import served
 from .errors import CliError, Usage
@@ -37,8 +37,11 @@ def issue(shell: Shell, grant: Row, target: str | None) -> Row:
     return row
 
 
-def postgres(shell: Shell, credential: Row) -> dict[str, str]:
-    """Return the environment of libpq: the server, the user, the password, and the CA."""
+def postgres(shell: Shell, credential: Row, folder: Path | None = None) -> dict[str, str]:
+    """Return the environment of libpq: the server, the user, the password, and the CA.
+
+    The CA's file is in ``folder``, or in the cache.
+    """
     values = credential["values"]
     query = dict(parse_qsl(urlsplit(values.get("URI", "")).query))
     env = {
@@ -49,32 +52,38 @@ def postgres(shell: Shell, credential: Row) -> dict[str, str]:
         "PGPASSWORD": values["Password"],
         "PGSSLMODE": query.get("sslmode", "prefer"),
     }
-    authority = next((text for label, text in values.items() if label.startswith("Authority")), "")
-    if authority:
-        env["PGSSLROOTCERT"] = _authority(shell, authority)
+    if authority := _authority_of(values):
+        env["PGSSLROOTCERT"] = _authority_file(shell, authority, folder)
     elif query.get("sslrootcert") == "system":
         env["PGSSLROOTCERT"] = "system"
     return env
 
 
-def mariadb(shell: Shell, credential: Row) -> tuple[list[str], dict[str, str]]:
+def mariadb(shell: Shell, credential: Row, folder: Path | None = None) -> tuple[list[str], dict[str, str]]:
     """Return the options of the mariadb client that select the server, the user and the CA, and the
     environment variable with the password.
+
+    The CA's file is in ``folder``, or in the cache.
     """
     values = credential["values"]
     options = [f"--host={values['Host']}", f"--port={values['Port']}", f"--user={values['Username']}"]
     options += [word for word in shlex.split(credential["command"]) if word in _TLS_OPTIONS]
-    authority = next((text for label, text in values.items() if label.startswith("Authority")), "")
-    if authority:
-        options.append(f"--ssl-ca={_authority(shell, authority)}")
+    if authority := _authority_of(values):
+        options.append(f"--ssl-ca={_authority_file(shell, authority, folder)}")
     if database := values.get("Database"):
         options.append(f"--database={database}")
     return options, {"MYSQL_PWD": values["Password"]}
 
 
-def _authority(shell: Shell, text: str) -> str:
+def _authority_of(values: Mapping[str, str]) -> str:
+    return next((text for label, text in values.items() if label.startswith("Authority")), "")
+
+
+def _authority_file(shell: Shell, text: str, folder: Path | None) -> str:
     # The name depends on the content, so that a file in use is never replaced by a different one.
-    path = Path(cache_folder(shell.env)) / f"authority-{hashlib.sha256(text.encode()).hexdigest()[:16]}.pem"
+    path = (
+        folder or Path(cache_folder(shell.env))
+    ) / f"authority-{hashlib.sha256(text.encode()).hexdigest()[:16]}.pem"
     temporary = path.with_suffix(f".{os.getpid()}")
     temporary.write_text(text, encoding="utf-8")
     temporary.replace(path)
@@ -103,12 +112,16 @@ def handed(shell: Shell, grant: Row, target: str | None, folder: Path) -> dict[s
     if grant["connect"] and kind != "mcp":
         return {**env, "STINT_SSH_CONFIG": _write(folder / "ssh_config", config(shell, grant))}
     credential = issue(shell, grant, target)
+    libpq = postgres(shell, credential, folder) if kind == "postgres" else {}
+    if "PGSSLROOTCERT" in libpq:
+        credential = _with_authority(credential, libpq["PGSSLROOTCERT"])
     values = credential["values"]
     env["STINT_CREDENTIAL_FILE"] = _write(folder / "credential.json", json.dumps(credential))
     if kind == "postgres":
-        env |= postgres(shell, credential)
+        env |= libpq
     elif kind == "mariadb":
-        env["STINT_MARIADB_CONFIG"] = _write(folder / "mariadb.cnf", _option_file(shell, credential))
+        options = mariadb(shell, credential, folder)
+        env["STINT_MARIADB_CONFIG"] = _write(folder / "mariadb.cnf", _option_file(*options))
     elif "Kubeconfig" in values:
         env["KUBECONFIG"] = _write(folder / "kubeconfig", served.kubeconfig(values, cluster=grant["cluster"]))
     elif "Token" in values:
@@ -119,8 +132,18 @@ def handed(shell: Shell, grant: Row, target: str | None, folder: Path) -> dict[s
     return env
 
 
-def _option_file(shell: Shell, credential: Row) -> str:
-    options, secret = mariadb(shell, credential)
+def _with_authority(credential: Row, path: str) -> Row:
+    """Return a PostgreSQL credential whose URI and command name this file of the CA."""
+    values = dict(credential["values"])
+    uri = urlsplit(values["URI"])
+    query = urlencode({**dict(parse_qsl(uri.query)), "sslrootcert": path}, safe="/", quote_via=quote)
+    values["URI"] = uri._replace(query=query).geturl()
+    user, _, host = uri.netloc.rpartition("@")
+    shown = uri._replace(query=query, netloc=f"{user.partition(':')[0]}@{host}").geturl()
+    return {**credential, "values": values, "command": f"psql {shlex.quote(shown)}"}
+
+
+def _option_file(options: Sequence[str], secret: Mapping[str, str]) -> str:
     lines = [*(word.removeprefix("--") for word in options), f"password={secret['MYSQL_PWD']}"]
     return "[client]\n" + "".join(f"{line}\n" for line in lines if not line.startswith("database="))
 

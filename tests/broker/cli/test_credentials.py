@@ -6,6 +6,8 @@ import signal
 import socket
 import stat
 import subprocess
+from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from django.core.management import call_command
@@ -53,8 +55,8 @@ def given(laptops, **ask):
 
 @pytest.fixture(scope="module")
 def shop(laptops):
-    """A real PostgreSQL in the catalog."""
-    with shop_of(laptops, majors()[-1]) as made:
+    """A real PostgreSQL with TLS in the catalog."""
+    with shop_of(laptops, majors()[0]) as made:
         yield made
 
 
@@ -119,6 +121,22 @@ def test_a_program_gets_the_database_by_its_environment(laptops, on_shop):
     assert json.loads(done.stdout.splitlines()[2])["values"]["Username"].startswith("stint_")
     on_shop.refresh_from_db()
     assert on_shop.state in ("revoking", "ended")
+
+
+def test_the_authority_that_a_uri_names_is_there_while_the_program_runs_and_not_after(laptops, on_shop):
+    words = ("run", "--grant", on_shop.ref, "-e", "URL=uri", "--", "sh", "-c")
+    encrypted = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
+    shown = 'printf "%s\n" "$URL" "$PGSSLROOTCERT"; cat "$STINT_CREDENTIAL_FILE"'
+    done = laptops["alice"](*words, f'PGSSLROOTCERT= psql "$URL" -Atc "{encrypted}" && {shown}')
+    assert done.returncode == 0, done.stderr
+    answer, uri, authority, credential = done.stdout.splitlines()
+    assert (answer, dict(parse_qsl(urlsplit(uri).query))) == (
+        "t",
+        {"sslmode": "verify-full", "sslrootcert": authority},
+    )
+    assert json.loads(credential)["values"]["URI"] == uri
+    assert f"sslrootcert={authority}" in json.loads(credential)["command"]
+    assert not Path(authority).exists()
 
 
 def test_a_label_that_the_credential_does_not_have_ends_the_grant_again(laptops, on_shop):
