@@ -23,7 +23,7 @@ class Asks(models.TextChoices):
     VERDICT = "verdict", "a verdict on its request"
     ANSWER = "answer", "an answer in the thread of its request"
     DECISION = "decision", "a decision on its held command"
-    RELEASE = "release", "to release its held grant"
+    RELEASE = "release", "to resume its suspended grant"
     REVIEW = "review", "a review of its grant"
     AGAIN = "again", "to submit a new request, because its request was not approved"
     TIME = "time", "to extend its grant, or to finish"
