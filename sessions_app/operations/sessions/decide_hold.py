@@ -12,7 +12,9 @@ from broker.audit.events import Event
 from broker.audit.record import record
 from broker.kernel.errors import Conflict, NotFound
 from sessions_app.models import CommandRun, HeldFile, RunState
-from sessions_app.operations.requests.decide_request import AlreadyDecided, MayNotDecide
+from sessions_app.operations.requests.decide_request import MayNotDecide
+from sessions_app.operations.sessions.stop_gateway import is_lost
+from sessions_app.operations.sessions.withdraw_hold import no_longer_waits
 from sessions_app.queries.grants.suspensions import suspension_of
 from sessions_app.queries.requests.deciders import may_not_decide_in
 from sessions_app.queries.requests.facts import policy_document
@@ -22,6 +24,12 @@ class GrantSuspended(Conflict):
     """The command's grant is suspended, so the command could not run. Resume the grant first."""
 
     code = "grant_suspended"
+
+
+class GatewayIsLost(Conflict):
+    """The gateway at which the command waits no longer responds, so the command can't run. Try it again."""
+
+    code = "gateway_is_lost"
 
 
 class OnlyOnce(Conflict):
@@ -36,13 +44,15 @@ def decide_hold(
     """Allow a held command, exactly as typed, once or ``times`` times under its grant, or deny it.
 
     ``for_grant`` allows a tool call with the same arguments for the rest of the grant. Raises NotFound,
-    MayNotDecide, AlreadyDecided, GrantSuspended, OnlyOnce.
+    MayNotDecide, AlreadyDecided, GatewayIsLost, GrantSuspended, OnlyOnce.
     """
     with transaction.atomic():
         run = (
             CommandRun.objects.visible_to(actor)
             .select_for_update(no_key=True, of=("self",))
-            .select_related("grant__holder__owner", "grant__policy", "grant__cluster", "target")
+            .select_related(
+                *("grant__holder__owner", "grant__policy", "grant__cluster", "target", "session__gateway")
+            )
             .filter(pk=run_id)
             .first()
         )
@@ -51,11 +61,9 @@ def decide_hold(
         if why_not := may_not_decide_in(run.grant, actor):
             raise MayNotDecide(why_not, hint="Another approver must decide.")
         if not run.waits(now):
-            raise AlreadyDecided("The command is no longer waiting.", hint="The holder can try it again.")
-        if allow and (suspension := suspension_of(run.grant)):
-            raise GrantSuspended(
-                f"{run.grant.ref} {suspension}.", hint="Resume it first, then allow the command."
-            )
+            raise no_longer_waits(run)
+        if allow:
+            _check_can_run(run, now)
         if allow and (for_grant or times != 1):
             _check_often(run, for_grant=for_grant, times=times)
         run.decided_by, run.decided_at = actor, now
@@ -89,6 +97,19 @@ def decide_hold(
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_notify('stint_hold', %s)", [str(run.pk)])
     return run
+
+
+def _check_can_run(run: CommandRun, now: dt.datetime) -> None:
+    """Check that a command could run if it were allowed. Raises GatewayIsLost and GrantSuspended."""
+    if is_lost(run.session.gateway, now):
+        raise GatewayIsLost(
+            "The gateway at which the command waits no longer responds, so the command can't run.",
+            hint="The holder can try it again.",
+        )
+    if suspension := suspension_of(run.grant):
+        raise GrantSuspended(
+            f"{run.grant.ref} {suspension}.", hint="Resume it first, then allow the command."
+        )
 
 
 def _check_often(run: CommandRun, *, for_grant: bool, times: int) -> None:

@@ -15,6 +15,11 @@ from sessions_app.operations.sessions.renew_gateway import LEASE
 LOST_AFTER = LEASE + dt.timedelta(seconds=2)
 
 
+def is_lost(gateway: GatewayNode, now: dt.datetime) -> bool:
+    """Whether a gateway has not renewed its lease for so long that it has cut all its sessions."""
+    return gateway.seen_at < now - LOST_AFTER
+
+
 def stop_gateway(*, name: str, now: dt.datetime, reason: str = "gateway stopped") -> int:
     """Close every session that is still open at the gateway, mark the gateway as stopped, and return the
     number of sessions.

@@ -58,7 +58,13 @@ def lock_own_hold(run_id: int, actor: Identity, now: dt.datetime) -> CommandRun:
     if run is None:
         raise NotFound("Command not found.")
     if not run.waits(now):
-        raise AlreadyDecided(
-            "The command is no longer waiting.", hint="The holder can run the command again."
-        )
+        raise no_longer_waits(run)
     return run
+
+
+def no_longer_waits(run: CommandRun) -> AlreadyDecided:
+    """Return the error for a decision on a command that no longer waits, with the reason if it was cut."""
+    why = f": {run.reason}" if run.state == RunState.CUT and run.reason else ""
+    return AlreadyDecided(
+        f"The command is no longer waiting{why}.", hint="The holder can run the command again."
+    )

@@ -111,6 +111,8 @@ def hold_of(run_id: int, now: dt.datetime) -> HoldNow:
         return HoldNow("lapsed", "", "Timed out: not approved in time.")
     if run.state == RunState.HOLD_WITHDRAWN:
         return HoldNow("over", "", "Withdrawn by the holder.")
+    if run.state == RunState.CUT and run.reason:
+        return HoldNow("over", "", f"The command was terminated: {run.reason}.")
     return HoldNow("over", "", f"The command is already {run.state}.")
 
 

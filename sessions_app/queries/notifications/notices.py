@@ -220,10 +220,13 @@ def _of_run(run: CommandRun, now: dt.datetime) -> str:
         return "Withdrawn"
     if run.state == RunState.HOLD_DENIED:
         return f"Denied by {run.decided_by}" if run.decided_by else "Not allowed"
+    cut = run.reason if run.state == RunState.CUT else ""
     if run.decided_by:
-        return f"Allowed once by {run.decided_by}"
+        return f"Allowed once by {run.decided_by}{f', then terminated: {cut}' if cut else ''}"
     if run.grant.state != GrantState.ACTIVE:
         return f"{run.grant.ref} ended first"
+    if cut:
+        return f"Terminated: {cut}"
     return "Timed out" if run.state in (RunState.HELD, RunState.HOLD_LAPSED) else "Ended"
 
 

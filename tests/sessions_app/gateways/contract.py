@@ -17,8 +17,10 @@ from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.grants.release_grant import release_grant
 from sessions_app.operations.grants.suspend_grant import suspend_grant
 from sessions_app.operations.identities.disable_identity import disable_identity, enable_identity
+from sessions_app.operations.requests.decide_request import AlreadyDecided
 from sessions_app.operations.requests.extend_grant import extend_grant
 from sessions_app.operations.sessions.decide_hold import decide_hold
+from sessions_app.operations.sessions.stop_gateway import LOST_AFTER, stop_lost_gateways
 from tests.support.pace import allow, assert_in_time
 from tests.support.servers.gateway import deserted_at
 from tests.support.waits import eventually
@@ -332,6 +334,21 @@ def test_a_gateway_that_is_killed_ends_no_grant_and_its_sessions_are_closed_once
     eventually(lambda: endpoint.settle(grant) or states(grant) == ["cut", "done"], within=30)
     revoke(grant)
     eventually(lambda: ended(endpoint, grant), within=30)
+
+
+def test_what_waits_at_a_gateway_that_is_killed_can_not_be_allowed_any_more(endpoint, held):
+    grant, _, run = held
+    endpoint.stop(signal.SIGKILL)
+    try:
+        # As a sweep does twelve seconds later.
+        stop_lost_gateways(now=clock.now() + LOST_AFTER)
+        run.refresh_from_db()
+        assert (run.state, run.reason) == ("cut", "gateway lost")
+        with pytest.raises(AlreadyDecided, match="no longer waiting: gateway lost"):
+            decide(endpoint, run, allow=True)
+        assert endpoint.reached(grant) == 0
+    finally:
+        endpoint.start()
 
 
 def test_a_gateway_that_is_told_to_stop_closes_its_sessions_and_ends_no_grant(endpoint):

@@ -10,6 +10,7 @@ from sessions_app.operations.notifications.escalate import escalate
 from sessions_app.operations.notifications.gather_webhooks import gather_webhooks
 from sessions_app.operations.requests.review_break_glass import review_break_glass
 from sessions_app.operations.sessions.decide_hold import decide_hold
+from sessions_app.operations.sessions.renew_gateway import renew_gateway
 from tests.support.servers.receiver import webhook_file
 from tests.support.world.acts import after, at_once, change, events, last, policy, run, session, undo, use
 
@@ -71,6 +72,7 @@ def test_a_held_command_is_escalated_until_it_is_decided(world):
     assert escalate(now=after(world, seconds=61)) == 1
     assert told("command.escalated") == ["charlie"]
     assert last("command.escalated", grant.ref).data["run"] == held.run_id
+    renew_gateway(name="gateway-1", version="1", now=after(world, seconds=89))
     decide_hold(run_id=held.run_id, actor=world.bob, allow=True, now=after(world, seconds=90))
     assert escalate(now=after(world, seconds=121)) == 0
 

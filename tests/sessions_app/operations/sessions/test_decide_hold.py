@@ -6,7 +6,7 @@ from broker.kernel.errors import NotFound
 from sessions_app.models import CommandRun, EndReason, RunState
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.requests.decide_request import AlreadyDecided, MayNotDecide
-from sessions_app.operations.sessions.decide_hold import OnlyOnce, decide_hold
+from sessions_app.operations.sessions.decide_hold import GatewayIsLost, OnlyOnce, decide_hold
 from sessions_app.queries.grants.current import hold_of
 from tests.support.waits import PATIENCE
 from tests.support.world.acts import after, at_once, change, events, last, run, session, use
@@ -49,6 +49,17 @@ def test_a_policy_limits_how_often_one_approval_allows_a_command(world, held, pe
     with pytest.raises(OnlyOnce, match="permits 1 to"):
         decide_hold(run_id=held.pk, actor=world.bob, allow=True, times=times, now=world.now)
     assert held.waits(world.now)
+
+
+def test_nothing_is_allowed_once_its_gateway_is_lost_and_a_denial_still_counts(world, held):
+    with pytest.raises(GatewayIsLost, match="no longer responds"):
+        decide(world, held, now=after(world, seconds=12.5))
+    assert CommandRun.objects.get(pk=held.pk).decided_by is None
+    assert decide(world, held, allow=False, now=after(world, seconds=13)).state == RunState.HOLD_DENIED
+
+
+def test_a_gateway_that_is_late_but_not_lost_can_still_run_what_is_allowed(world, held):
+    assert decide(world, held, now=after(world, seconds=12)).decided_by == world.bob
 
 
 def test_a_denial_ends_the_wait(world, held):
