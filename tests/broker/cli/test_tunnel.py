@@ -6,7 +6,6 @@ import signal
 import psycopg
 import pytest
 
-from broker.cli import peers
 from tests.broker.cli.test_credentials import given, shop_of
 from tests.support.servers.postgres_server import majors
 
@@ -21,18 +20,6 @@ def shop(laptops):
 @pytest.fixture
 def on_shop(laptops, shop):
     return given(laptops, cluster="shop-db", command_set="read-orders", parameters={})
-
-
-def test_a_kernel_table_says_whose_a_connection_is(tmp_path, monkeypatch):
-    table = tmp_path / "tcp"
-    table.write_text(
-        "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
-        "   0: 0100007F:1538 0100007F:C350 01 00000000:00000000 00:00000000 00000000   111        0 1 1\n"
-        "   1: 0100007F:C350 0100007F:1538 01 00000000:00000000 00:00000000 00000000  1000        0 2 1\n"
-    )
-    monkeypatch.setattr(peers, "_TABLE", table)
-    assert peers.uid_of(("127.0.0.1", 50000), ("127.0.0.1", 5432)) == 1000
-    assert peers.uid_of(("127.0.0.1", 50001), ("127.0.0.1", 5432)) is None
 
 
 @pytest.mark.parametrize("place", ["shop-db", "db-1"])

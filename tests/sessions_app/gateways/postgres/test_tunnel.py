@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 
@@ -11,6 +13,7 @@ import pytest
 
 from broker.cli import peers
 from broker.cli.tunneling import Login, Tunnel
+from sessions_app.gateways.postgres import wire
 
 
 @contextlib.contextmanager
@@ -93,6 +96,31 @@ def test_with_a_password_only_those_who_know_it_can_connect(place, grant):
             assert connection.execute("SELECT id FROM app.orders WHERE id = 1").fetchone() == (1,)
         with pytest.raises(psycopg.OperationalError, match="not the one"):
             connect(port, password="other")
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can run programs of another account")
+@pytest.mark.parametrize("closes", [False, True])
+def test_a_program_of_another_account_gets_nothing_and_has_nothing_run(place, grant, closes):
+    change = "UPDATE app.orders SET status = 'closed' WHERE id = 1"
+    place.shop.admin("UPDATE app.orders SET status = 'open' WHERE id = 1")
+    said = wire.startup({"user": "anyone"}) + wire.message(b"Q", wire.string(change))
+    # A connection that its program has closed no longer shows its owner.
+    act = "" if closes else "sys.stdout.buffer.write(sock.recv(9999))"
+    program = "import socket, sys; sock = socket.create_connection(('127.0.0.1', int(sys.argv[1])));"
+    with tunnel(login_of(place, grant)) as port:
+        answer = subprocess.run(
+            [sys.executable, "-I", "-c", f"{program} sock.sendall({said!r}); {act}", str(port)],
+            user=65534,
+            capture_output=True,
+            timeout=60,
+            check=True,
+        )
+        # Anything that the tunnel passed on would have run before this.
+        with connect(port) as connection:
+            connection.execute("SELECT id FROM app.orders WHERE id = 1")
+    assert closes or b"Only the account that started the tunnel" in answer.stdout
+    assert place.shop.one("SELECT status FROM app.orders WHERE id = 1") == "open"
+    assert not grant.runs.filter(line__startswith="UPDATE").exists()
 
 
 def test_programs_of_other_accounts_cannot_connect(place, grant, monkeypatch):
