@@ -152,6 +152,8 @@ class Relay:
         head = CIMultiDict(
             {name: value for name, value in self._asked.said.items() if name in _PASSED or name in named}
         )
+        if self._counts_bytes:
+            head["accept-encoding"] = "identity"
         if self._fields is not None:
             # A response whose fields are selected must be complete and not encoded.
             head["accept-encoding"] = "identity"
@@ -189,6 +191,11 @@ class Relay:
     @property
     def _fields(self) -> tuple[str, ...] | None:
         return self._rule.response.fields if self._rule.response else None
+
+    @property
+    def _counts_bytes(self) -> bool:
+        """Whether a budget counts the size of the response, which compression would hide."""
+        return self._allowance is not None and "bytes" in self._allowance.unused
 
     @property
     def _most(self) -> int | None:
@@ -238,6 +245,8 @@ class Relay:
             raise Withheld("the target switched to a protocol that was not requested")
         if media_in(answer) == EVENTS and not self._rule.stream:
             raise Withheld("the target responded with an event stream: set stream: true in the command")
+        if self._counts_bytes and answer.headers.get("content-encoding", "identity").lower() != "identity":
+            raise Withheld("the target compressed the response, so a budget can't count it")
         if self._most is not None and length_of(answer) > self._most and self._asked.method != "HEAD":
             raise Withheld(f"the response is larger than {self._most} bytes")
 

@@ -53,9 +53,10 @@ def amount_of(value: object) -> Decimal:
     Raises AmountRefused for negative numbers, exponents in text, and more than 15 digits or 6 decimal places.
     """
     try:
-        # A parsed number's shortest text has the digits that its sender wrote.
+        # A parsed number's shortest text has the digits that its sender wrote. Python writes no number of
+        # thousands of digits.
         exact = value if isinstance(value, str) else format(Decimal(repr(value)), "f")
-    except InvalidOperation:
+    except (InvalidOperation, ValueError):
         exact = ""
     if isinstance(value, bool) or _AMOUNT.fullmatch(exact) is None:
         raise AmountRefused("must be a number from 0 up, with at most 15 digits and 6 decimal places")

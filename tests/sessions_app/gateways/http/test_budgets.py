@@ -1,5 +1,6 @@
 """Budgets of requests through Stint's own gateway."""
 
+import gzip
 import http.client
 from concurrent.futures import ThreadPoolExecutor
 
@@ -35,6 +36,10 @@ commands:
     where: {sku: {pattern: "S-[0-9]{1,8}"}}
     effect: read
     budget: [{bytes: 1MB, then: end}]
+  - request: GET /packed/{sku}
+    where: {sku: {pattern: "S-[0-9]{1,8}"}}
+    effect: read
+    budget: [{bytes: 1MB, then: refuse}]
 examples:
   allow: ["GET /prices/S-42"]
   refuse: ["GET /prices"]
@@ -95,6 +100,21 @@ def test_a_download_that_does_not_fit_is_withheld_before_it_begins(place, grants
     assert (reply.status, reply.json["code"]) == (403, "withheld")
     assert reply.json["title"] == "Its result exceeds the budget."
     assert place.ask(grant, "GET /download/S-42?pieces=1").json["context"]["code"] == "budget"
+
+
+def test_a_compressed_response_does_not_get_more_through_than_the_budget(place, grants):
+    grant, packed = grants(), gzip.compress(bytes(5_000_000))
+    accepts = {"Accept_Encoding": "gzip"}
+    place.target.said["/packed/S-42"] = {"body": packed, "headers": {"content-encoding": "gzip"}}
+    reply = place.ask(grant, "GET /packed/S-42", **accepts)
+    assert (reply.status, reply.json["code"]) == (502, "withheld")
+    assert reply.json["title"] == "The target compressed the response, so a budget can't count it."
+    assert ("accept-encoding", "identity") in lowered(place.target.last().headers)
+    assert place.ask(grant, "GET /packed/S-43", **accepts).status == 200
+
+
+def lowered(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    return [(name.lower(), value) for name, value in headers]
 
 
 def test_a_response_without_end_is_cut_at_the_budget_and_the_grant_ends(place, grants):
