@@ -9,8 +9,10 @@ import pytest
 import yaml
 from psycopg import errors
 
+from sessions_app.gateways.postgres import wire
 from sessions_app.models import BudgetUse
 from sessions_app.queries.grants.budgets import budgets_of
+from tests.sessions_app.gateways.postgres.test_raw import logged_in
 from tests.support.servers.kubernetes_place import accepted
 from tests.support.servers.postgres_place import COMMAND_SET
 from tests.support.waits import eventually
@@ -125,6 +127,20 @@ def test_connections_at_once_never_get_more_rows_than_the_budget(place, grant):
         rows = list(pool.map(read, clients))
     assert 150 <= sum(rows) <= 1000
     assert BudgetUse.objects.get(grant=grant, key="2.0").used <= 1000
+
+
+def test_a_client_that_leaves_in_the_middle_has_used_what_it_got(place, grant):
+    place.values(grant)
+    got = 0
+    for _ in range(6):
+        with logged_in(place, grant) as line:
+            line.sock.sendall(wire.message(b"Q", wire.string(MANY % 300)))
+            while (kind := line.next()[0]) in (b"T", b"D"):
+                got += kind == b"D"
+                if got % 200 == 199:
+                    break
+    eventually(lambda: not grant.sessions.filter(closed_at=None).exists(), within=20)
+    assert 199 * 3 <= got <= BudgetUse.objects.get(grant=grant, key="2.0").used <= 1000
 
 
 @pytest.mark.parametrize("prepare", [False, True])

@@ -8,11 +8,13 @@ from typing import Any
 
 import psycopg
 import pytest
+from django.db import transaction
 from psycopg import errors
 
 from broker.kernel import clock
 from sessions_app.gateways.postgres import wire
 from sessions_app.models import CommandRun, HeldCommit
+from sessions_app.operations.grants.suspend_grant import suspend_grant
 from sessions_app.operations.requests.decide_request import AlreadyDecided
 from sessions_app.operations.sessions.decide_hold import decide_hold
 from sessions_app.queries.grants.held_commits import HeldStatement, readable_commits, statements_of
@@ -230,6 +232,63 @@ def test_a_client_can_roll_back_without_asking_anyone(place, grant, client):
     client.execute("ROLLBACK")
     settled(grant, ("done", "rolled back by its client"))
     assert not grant.runs.filter(hold_lapses_at__isnull=False).exists()
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        "PREPARE TRANSACTION 'x'",
+        "COMMIT PREPARED 'x'",
+        "COMMIT AND CHAIN",
+        "END AND CHAIN",
+        "ROLLBACK AND CHAIN",
+        "DISCARD ALL",
+        "SAVEPOINT a; RELEASE a; DISCARD TEMP",
+        "CALL app.commits()",
+    ],
+)
+def test_no_other_end_of_the_transaction_commits_what_is_held(place, grant, client, way):
+    client.execute("BEGIN")
+    client.execute(NOTE)
+    with pytest.raises((errors.InsufficientPrivilege, errors.InvalidTransactionTermination)):
+        client.execute(way)
+    assert client.execute("COMMIT").statusmessage == "ROLLBACK"
+    assert not grant.runs.filter(hold_lapses_at__isnull=False).exists()
+    assert note(place) == "x"
+    assert place.shop.one("SELECT count(*) FROM pg_prepared_xacts") == 0
+
+
+@pytest.mark.parametrize("way", ["END", "COMMIT WORK", "SAVEPOINT a; RELEASE a; END", "BEGIN; BEGIN; COMMIT"])
+def test_a_commit_by_another_name_waits_as_well(place, grant, client, way):
+    client.execute("BEGIN")
+    client.execute(NOTE)
+    work = Work(lambda: client.execute(way))
+    run = held(grant)
+    assert note(place) == "x"
+    decide(place, run, allow=False)
+    assert isinstance(work.end(), errors.InsufficientPrivilege)
+    assert note(place) == "x"
+
+
+def test_an_abort_rolls_back_without_asking_anyone(place, grant, client):
+    client.execute("BEGIN")
+    client.execute(NOTE)
+    assert client.execute("ABORT").statusmessage == "ROLLBACK"
+    assert not grant.runs.filter(hold_lapses_at__isnull=False).exists()
+    assert note(place) == "x"
+
+
+def test_what_was_allowed_is_rolled_back_if_its_grant_is_suspended_before_it_is_sent(place, grant, client):
+    work = Work(lambda: client.execute(NOTE))
+    run = held(grant)
+    with transaction.atomic():
+        # The gateway waits for the lock of the grant's row, and then finds the grant suspended.
+        suspend_grant(grant_id=grant.pk, actor=place.world.bob, note="Wrong row", now=clock.now())
+        CommandRun.objects.filter(pk=run.pk).update(decided_by=place.world.bob, decided_at=clock.now())
+    error = work.end()
+    assert isinstance(error, errors.InsufficientPrivilege)
+    assert "was suspended by Bob: Wrong row" in str(error)
+    assert note(place) == "x"
 
 
 def test_a_procedure_can_not_commit_what_is_held(place, grant, client):

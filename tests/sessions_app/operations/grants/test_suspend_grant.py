@@ -1,7 +1,10 @@
 """Suspending a grant: nothing new begins, and what runs goes on."""
 
+from functools import partial
+
 import pytest
 
+from broker.audit.models import AuditEntry
 from broker.kernel.errors import NotFound
 from sessions_app.models import CommandRun, EndReason, Grant, GrantState, Notice, RunState
 from sessions_app.operations.grants.delegate_grant import Part, delegate_grant
@@ -21,10 +24,12 @@ from sessions_app.operations.sessions.decide_hold import GrantSuspended, decide_
 from sessions_app.operations.sessions.open_session import GrantIsHeld, GrantIsOver
 from sessions_app.operations.sessions.order_command import order_command
 from sessions_app.operations.sessions.proofs.holder import ByHolder
+from sessions_app.operations.sessions.release_held import release_held
 from sessions_app.operations.sessions.renew_gateway import renew_gateway
+from sessions_app.operations.sessions.try_command import Tried
 from sessions_app.queries.grants.current import grants_now
 from sessions_app.queries.grants.receipts import receipt
-from tests.support.world.acts import change, enter, fresh, last, policy, run, use
+from tests.support.world.acts import at_once, change, enter, fresh, last, policy, run, use
 
 
 def suspend(world, grant, actor, note="Wrong host"):
@@ -92,6 +97,40 @@ def test_a_waiting_command_is_denied_but_not_allowed_while_its_grant_is_suspende
     with pytest.raises(GrantSuspended):
         decide_hold(run_id=held.run_id, actor=world.dora, allow=True, now=world.now)
     decide_hold(run_id=held.run_id, actor=world.dora, allow=False, now=world.now)
+
+
+def test_what_was_allowed_before_does_not_run_until_the_grant_is_resumed(world):
+    change(world, policy(world, delegation={"depth": 1, "to": {"identities": ["deployer"]}}))
+    grant = world.grant()
+    part = Part(identity="deployer", command_set="restart-web", parameters={})
+    child = delegate_grant(grant_id=grant.pk, actor=world.alice, part=part, now=world.now)
+    below = provision_grant(grant_id=child.pk, now=world.now)
+    for one in (grant, below):
+        used, opened = enter(one, now=world.now)
+        held = run(used, opened, "echo stop nginx", now=world.now)
+        decide_hold(run_id=held.run_id, actor=world.dora, allow=True, now=world.now)
+        asked = {"use": used, "run_id": held.run_id, "line": held.line, "decision": held.decision}
+        suspend(world, grant, world.bob)
+        with pytest.raises(GrantIsHeld):
+            release_held(**asked, now=world.now)
+        release_grant(grant_id=grant.pk, actor=world.bob, now=world.now)
+        assert release_held(**asked, now=world.now).verdict == "allowed"
+
+
+def test_no_command_is_recorded_after_a_suspension_that_it_races_with(live_world):
+    world = live_world
+    grant = world.grant()
+    used, opened = enter(grant, now=world.now)
+    tries = [partial(run, used, opened, "echo restart nginx", now=world.now)] * 20
+    results = at_once(*tries[:10], partial(suspend, world, grant, world.bob), *tries[10:])
+    recorded = list(
+        AuditEntry.objects.filter(object_ref=grant.ref).order_by("seq").values_list("event", flat=True)
+    )
+    assert "grant.held" in recorded
+    assert "command.allowed" not in recorded[recorded.index("grant.held") :]
+    ran = [one for one in results if isinstance(one, Tried)]
+    assert len(ran) == CommandRun.objects.filter(grant=grant).count() == recorded.count("command.allowed")
+    assert all(isinstance(one, Tried | Grant | GrantIsHeld) for one in results), results
 
 
 def test_an_order_from_its_page_is_refused_and_one_that_waits_says_why_it_does_not_run(world):
