@@ -7,7 +7,7 @@ import struct
 import sys
 from pathlib import Path
 
-# The second one has the connections of programs that use IPv6 sockets for IPv4 as well, such as those in Java.
+# The second one has the connections of programs that use IPv6 sockets for IPv4 as well, such as Java's.
 _TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
 _ESTABLISHED = "01"
 

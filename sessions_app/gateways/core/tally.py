@@ -3,8 +3,8 @@ and recorded together.
 
 A request is answered only if it will be recorded: if the record can't accept entries, the gateway is closed
 until it accepts the pending requests. A process that is killed loses the pending repeats, with their values:
-those of about a second, or of `LATE_S` if the record is slow, and never the first request of a kind. Requests that change something are never counted here. Each of these is recorded separately, before it
-is answered.
+those of about a second, or of `LATE_S` if the record is slow, and never the first request of a kind. Requests
+that change something are never counted here. Each of these is recorded separately, before it is answered.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from sessions_app.policy.commands.answers import Allowed
 log = structlog.get_logger(__name__)
 
 EVERY_S = 0.9
-# In seconds. While a pending request is older than this, none is counted before the pending ones are recorded.
+# In seconds. While a pending request is older, the pending ones are recorded before another one is counted.
 LATE_S = 1.5
 # In seconds. A request whose last entry is older than this is recorded again immediately.
 KNOWN_S = 600.0
