@@ -146,9 +146,15 @@ class Targets:
         key = (use.mark, use.target.id, use.expires_at)
         if key not in self._setting:
             self._setting[key] = task = asyncio.create_task(self._set_password(use, password))
-            task.add_done_callback(lambda _: self._setting.pop(key))
+            task.add_done_callback(lambda done: self._is_set(key, done))
         # One client that gives up does not stop the others' login.
         await asyncio.shield(self._setting[key])
+
+    def _is_set(self, key: tuple[str, int, object], task: asyncio.Task[None]) -> None:
+        del self._setting[key]
+        if not task.cancelled():
+            # If every login has given up, no one else reads the error, and asyncio would log it.
+            task.exception()
 
     async def _set_password(self, use: StatementUse, password: str) -> None:
         try:
