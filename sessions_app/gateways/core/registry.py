@@ -17,7 +17,7 @@ from sessions_app.operations.sessions.renew_gateway import OpenAtGateway
 
 U = TypeVar("U", bound=AnyUse)
 
-NOT_HELD = "not open at the gateway"
+NOT_HELD = "its gateway no longer has it"
 
 
 class Ended(StintError):
