@@ -81,9 +81,8 @@ def _authority_of(values: Mapping[str, str]) -> str:
 
 def _authority_file(shell: Shell, text: str, folder: Path | None) -> str:
     # The name depends on the content, so that a file in use is never replaced by a different one.
-    path = (
-        folder or Path(cache_folder(shell.env))
-    ) / f"authority-{hashlib.sha256(text.encode()).hexdigest()[:16]}.pem"
+    name = f"authority-{hashlib.sha256(text.encode()).hexdigest()[:16]}.pem"
+    path = (folder or Path(cache_folder(shell.env))) / name
     temporary = path.with_suffix(f".{os.getpid()}")
     temporary.write_text(text, encoding="utf-8")
     temporary.replace(path)

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import os
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 
@@ -104,13 +103,14 @@ def test_a_program_of_another_account_gets_nothing_and_has_nothing_run(place, gr
     change = "UPDATE app.orders SET status = 'closed' WHERE id = 1"
     place.shop.admin("UPDATE app.orders SET status = 'open' WHERE id = 1")
     said = wire.startup({"user": "anyone"}) + wire.message(b"Q", wire.string(change))
+    written = "".join(f"\\{byte:03o}" for byte in said)
     # A connection that its program has closed no longer shows its owner.
-    act = "" if closes else "sys.stdout.buffer.write(sock.recv(9999))"
-    program = "import socket, sys; sock = socket.create_connection(('127.0.0.1', int(sys.argv[1])));"
+    act = "" if closes else "cat <&3"
     with tunnel(login_of(place, grant)) as port:
         answer = subprocess.run(
-            [sys.executable, "-I", "-c", f"{program} sock.sendall({said!r}); {act}", str(port)],
+            ["bash", "-c", f"exec 3<>/dev/tcp/127.0.0.1/{port}; printf '{written}' >&3; {act}"],
             user=65534,
+            cwd="/",
             capture_output=True,
             timeout=60,
             check=True,
