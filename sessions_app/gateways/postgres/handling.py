@@ -348,6 +348,8 @@ class Handling(Sending):
         def closed() -> None:
             self.attempts.done_with(run)
             close()
+            if kind == b"P" and name and known == name:
+                self._limits.closed(name)
 
         self.send(wire.close(kind, known), Expected("close", done=closed))
 

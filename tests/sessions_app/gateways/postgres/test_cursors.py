@@ -109,6 +109,16 @@ def test_a_cursor_that_was_not_closed_ends_with_its_transaction(grant, opened):
     eventually(lambda: ends(grant) == [("done", 3)])
 
 
+def test_a_cursor_that_is_closed_like_a_portal_has_ended(place, grant):
+    text = f"BEGIN; DECLARE c CURSOR FOR {BILLS} 9; FETCH 2 FROM c"
+    with logged_in(place, grant) as line:
+        line.sock.sendall(wire.message(b"Q", wire.string(text)))
+        line.until_ready()
+        line.sock.sendall(wire.close(b"P", "c") + wire.SYNC)
+        assert line.until_ready() == [b"3"]
+        eventually(lambda: ends(grant) == [("done", 2)])
+
+
 def test_a_name_that_is_taken_leaves_the_first_cursor_its_limit(opened):
     opened.execute("SAVEPOINT a")
     with pytest.raises(errors.DuplicateCursor):
