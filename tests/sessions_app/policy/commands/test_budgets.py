@@ -165,30 +165,18 @@ def test_an_amount_that_can_not_be_added_exactly_is_refused_at_the_call(amount):
     assert "amount must be a number from 0 up" in found.reason
 
 
-@pytest.mark.parametrize(
-    "value",
-    [
-        -1,
-        -0.5,
-        -0.0,
-        True,
-        None,
-        "",
-        "-1",
-        "1e3",
-        "٣",
-        "1,5",
-        "NaN",
-        [1],
-        1e308,
-        math.nan,
-        math.inf,
-        10**5000,
-    ],
-)
+NO_AMOUNTS = [-1, -0.5, -0.0, True, None, "", "-1", "1e3", "٣", "1,5", "NaN", [1], 1e308, math.nan, math.inf]
+
+
+@pytest.mark.parametrize("value", NO_AMOUNTS)
 def test_what_is_no_amount_is_refused(value):
     with pytest.raises(AmountRefused):
         amount_of(value)
+
+
+def test_a_number_of_more_digits_than_python_writes_is_no_amount():
+    with pytest.raises(AmountRefused):
+        amount_of(10**5000)
 
 
 @given(st.decimals(min_value=0, max_value=10**15 - 1, places=6))
