@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from django.db import transaction
@@ -50,22 +51,18 @@ def try_call(*, use: CallUse, session_id: int, call: DecidedCall, now: dt.dateti
 
 
 class _Overtaken(Exception):
-    """An untrusted call was sent between the decision and its record."""
+    """Between the decision and its record, an untrusted call was sent, or the same call was held or denied."""
 
 
 def _try(use: CallUse, session_id: int, call: DecidedCall, now: dt.datetime) -> Tried | Waiting:
-    try:
-        return _once(use, session_id, call, now)
-    except _Overtaken:
-        # This can happen only once, because the first untrusted call is what counts.
-        return _once(use, session_id, call, now)
+    while True:
+        # Each time, another call was recorded, which the next decision takes into account.
+        with suppress(_Overtaken):
+            return _once(use, session_id, call, now)
 
 
 def _once(use: CallUse, session_id: int, call: DecidedCall, now: dt.datetime) -> Tried | Waiting:
-    """Decide and record a call.
-
-    Raises _Overtaken if an untrusted call was sent between the decision and its record.
-    """
+    """Decide and record a call. Raises _Overtaken."""
     if not call.depends(use.compiled):
         return _record(use, session_id, call.line, call.decision, now)
     seen = seen_by(grant_id=use.grant_id, mark=use.mark, asked=call.asked(use.compiled), now=now)
@@ -81,14 +78,20 @@ def _once(use: CallUse, session_id: int, call: DecidedCall, now: dt.datetime) ->
 def _record(
     use: CallUse, session_id: int, line: str, decision: Allowed | Refused, now: dt.datetime
 ) -> Tried | Waiting:
-    if isinstance(decision, Allowed) and (decision.hold or use.compiled.counts):
-        # A call beyond a budget can be held too.
-        before = _before(use, decision, now)
-        if before is not None:
-            return _again(use, before, line, decision, now)
-        if decision.hold:
-            decision = _as_allowed_before(use, decision)
-    return try_command(use=use, session=session_id, line=line, decision=decision, now=now)
+    # A call beyond a budget can be held too.
+    if not isinstance(decision, Allowed) or not (decision.hold or use.compiled.counts):
+        return try_command(use=use, session=session_id, line=line, decision=decision, now=now)
+    before = _before(use, decision, now)
+    if before is not None:
+        return _again(use, before, line, decision, now)
+    if decision.hold:
+        decision = _as_allowed_before(use, decision)
+    with transaction.atomic():
+        tried = try_command(use=use, session=session_id, line=line, decision=decision, now=now)
+        # The grant is locked now, so no other identical call can be held until this one is recorded.
+        if tried.verdict == "held" and _before(use, decision, now, but=tried.run_id) is not None:
+            raise _Overtaken
+    return tried
 
 
 def _as_allowed_before(use: CallUse, decision: Allowed) -> Allowed:
@@ -103,12 +106,12 @@ def _as_allowed_before(use: CallUse, decision: Allowed) -> Allowed:
     return replace(decision, hold=False, notes=(*decision.notes, note))
 
 
-def _before(use: CallUse, decision: Allowed, now: dt.datetime) -> CommandRun | None:
-    """Return the newest run of the same call, if that run still counts."""
+def _before(use: CallUse, decision: Allowed, now: dt.datetime, *, but: int = 0) -> CommandRun | None:
+    """Return the newest run of the same call other than ``but``, if that run still counts."""
     runs = CommandRun.objects.filter(
         grant=use.grant_id, target=use.target.id, argv=list(decision.argv), tried_at__gt=now - 2 * HOLD_LASTS
     )
-    newest = runs.select_related("grant", "decided_by").order_by("-pk").first()
+    newest = runs.exclude(pk=but).select_related("grant", "decided_by").order_by("-pk").first()
     if newest is None:
         return None
     denied = newest.state == RunState.HOLD_DENIED and newest.ended_at and newest.ended_at > now - HOLD_LASTS

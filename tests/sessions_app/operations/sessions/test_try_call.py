@@ -18,7 +18,7 @@ from sessions_app.operations.sessions.proofs.token import ByToken
 from sessions_app.operations.sessions.try_call import Waiting, try_call
 from sessions_app.operations.sessions.try_command import Tried
 from sessions_app.policy.commands.mcp.decide import decided
-from tests.support.world.acts import after, at_once, last, session
+from tests.support.world.acts import after, at_once, events, last, session
 from tests.support.world.mcp_site import add_desk, grant_unseen, mail_files, pinned, token_of
 
 
@@ -57,6 +57,16 @@ def test_the_same_held_call_asks_once_and_runs_once(call, world):
     made = call("close_ticket", {"id": "T-42"})
     assert (made.verdict, made.run_id) == ("allowed", first.run_id)
     assert call("close_ticket", {"id": "T-42"}).verdict == "held"
+
+
+def test_identical_calls_made_at_once_wait_as_one(live_world):
+    add_desk(live_world, 9000)
+    grant = grant_unseen(live_world)
+    call = acting(grant, live_world)
+    tried = at_once(*[partial(call, "close_ticket", {"id": "T-42"}) for _ in range(6)])
+    (run,) = CommandRun.objects.filter(grant=grant)
+    assert {one.run_id for one in tried} == {run.pk}
+    assert events(grant.ref).count("command.held") == 1
 
 
 def test_a_denied_call_is_not_asked_for_again_for_five_minutes(call, world):
