@@ -48,7 +48,8 @@ READS = {
         GET:/api/v1/grants/<api_grant:ref>/runs GET:/api/v1/grants/<api_grant:ref>/sessions
         GET:/api/v1/workflows
         GET:/api/v1/workflows/<api_workflow:ref> GET:/api/v1/webhooks GET:/api/v1/webhooks/<api_name:name>
-        GET:/api/v1/webhooks/<api_name:name>/messages GET:/api/v1/runs GET:/api/v1/identities
+        GET:/api/v1/webhooks/<api_name:name>/messages GET:/api/v1/runs GET:/api/v1/holds
+        GET:/api/v1/runs/<api_id:run_id>/earlier GET:/api/v1/identities
         GET:/api/v1/identities/<api_user:username> GET:/api/v1/identities/<api_user:username>/ssh-keys
         GET:/api/v1/identities/<api_user:username>/tokens GET:/api/v1/record GET:/api/v1/search
         tool:my_grants tool:request_status"""

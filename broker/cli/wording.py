@@ -117,6 +117,33 @@ def _held_cell(cell: Row) -> str:
     return f"{plain(cell['column'])}: {plain(values[cell['state']])}"
 
 
+def held_line(row: Row) -> str:
+    """Return one held command in full, with its run, holder and target."""
+    return plain(f"{row['id']}  {row['holder']} ({row['grant']}) on {row['target']}: {row['line']}")
+
+
+def hold_outcome(row: Row) -> str:
+    """Return whether one held command was decided, and why not."""
+    why = f": {row['message']}" if row["message"] else "."
+    return f"Run {row['run']}: {word(row['outcome'])}{plain(why)}"
+
+
+def read_before(row: Row) -> str:
+    """Return what was read before a held command, newest first."""
+    if not row["results"]:
+        return "Nothing was read before."
+    more = [f"  and {row['more']} more"] if row["more"] else []
+    return "\n".join(["Read before:", *map(_earlier, row["results"]), *more])
+
+
+def _earlier(one: Row) -> str:
+    size = f"{one['size']} bytes" if one["rows"] is None else f"{one['rows']} rows"
+    marks = ["can contain text from outsiders"] if one["untrusted"] else []
+    marks += [f"{source['argument']} is its {source['field']}" for source in one["sources"]]
+    said = "".join(f", {mark}" for mark in marks)
+    return plain(f"  {clock_time(one['at'])}  run {one['run']}  {one['line']}  ({size}{said})")
+
+
 def commands(found: Sequence[Row]) -> str:
     """Return the commands of a request or grant, one per line."""
     return "\n".join(_command(one) for one in found)

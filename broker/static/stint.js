@@ -123,6 +123,12 @@
     || el.checked !== el.defaultChecked || el.selected !== el.defaultSelected);
   const keep = (name, el) => name !== 'open' && !(['value', 'checked', 'selected'].includes(name) && touched(el));
 
+  // A command that joins a list of held commands is not selected, because its reader may not have seen it.
+  const unread = el => {
+    const box = el.matches?.('.alike > li') && el.querySelector('[name=hold]');
+    if (box) box.checked = false;
+  };
+
   const lost = shown => all('[data-lost]').forEach(el => { el.hidden = !shown; });
   const isLive = el => el.closest('#pulse, [data-live]');
   // Other parts show that they are loading, or that loading failed.
@@ -181,7 +187,7 @@
   }, true);
   hear('DOMContentLoaded', () => {
     if (window.htmx) window.htmx.createEventSource = url => { stream = new Stream(url); return stream; };
-    if (window.Idiomorph) window.Idiomorph.defaults.callbacks.beforeAttributeUpdated = keep;
+    if (window.Idiomorph) Object.assign(window.Idiomorph.defaults.callbacks, { beforeAttributeUpdated: keep, afterNodeAdded: unread });
     tick();
     setInterval(tick, 1000);
   });

@@ -324,14 +324,6 @@ class Review(Body):
     note = Text(max_length=MAX_TEXT)
 
 
-class HoldDecision(Body):
-    """Whether the held command may run."""
-
-    allow = Flag()
-    for_grant = Flag(default=False, help_text="Allow the same tool call for the rest of the grant.")
-    times = serializers.IntegerField(default=1, min_value=1, max_value=50, help_text="How often it may run.")
-
-
 @extend_schema_serializer(
     examples=[
         _example(

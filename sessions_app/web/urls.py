@@ -19,7 +19,7 @@ from sessions_app.web.catalog import (
     webhooks,
 )
 from sessions_app.web.docs import guides
-from sessions_app.web.grants import grants, runs
+from sessions_app.web.grants import grants, holds, runs
 from sessions_app.web.home import home, palette, welcome
 from sessions_app.web.identities import account, device, factors, people, permissions, provider, sign_in
 from sessions_app.web.layout import live
@@ -123,6 +123,7 @@ urlpatterns: list[URLPattern] = [
     path("incidents/<inc:ref>/access/", incidents.access, name="incident_access"),
     path("incidents/<inc:ref>/close/", incidents.close, name="incident_close"),
     path("approvals/", approvals.index, name="approvals"),
+    path("approvals/holds/decide/", holds.decide_together, name="holds_decide"),
     path("approvals/<req:ref>/", approvals.detail, name="approval"),
     path("approvals/<req:ref>/decide/", approvals.decide, name="approval_decide"),
     path("approvals/<req:ref>/undo/", approvals.undo, name="approval_undo"),

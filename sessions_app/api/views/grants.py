@@ -16,7 +16,6 @@ from sessions_app.api.bodies import (
     Delegate,
     End,
     Extend,
-    HoldDecision,
     NewCredential,
     Reason,
     Review,
@@ -47,7 +46,6 @@ from sessions_app.operations.grants.stop_grant import stop_grant
 from sessions_app.operations.grants.suspend_grant import suspend_grant
 from sessions_app.operations.requests.extend_grant import extend_grant
 from sessions_app.operations.requests.review_break_glass import review_break_glass
-from sessions_app.operations.sessions.decide_hold import decide_hold
 from sessions_app.operations.sessions.stop_run import stop_run
 from sessions_app.queries.grants.held_commits import readable_commits
 from sessions_app.queries.grants.held_files import readable_uploads
@@ -336,25 +334,3 @@ class RunFile(Endpoint):
         if file is None:
             raise NotFound("Held upload not found, or you can't decide on it.")
         return self.answer(HeldFileShape, {"run": run.pk, **asdict(file)})
-
-
-class RunDecision(Endpoint):
-    """Decides on a held command."""
-
-    scope: ClassVar[str] = Scope.DECIDE
-
-    @described(RunShape, body=HoldDecision)
-    @once
-    def post(self, request: Request, run_id: int) -> Response:
-        """Allow a held command exactly as typed, once, several times or for the whole grant, or deny it."""
-        sent = self.body(HoldDecision)
-        run = reads.run_of(self.identity, run_id)
-        decide_hold(
-            run_id=run.pk,
-            actor=self.identity,
-            allow=sent["allow"],
-            for_grant=sent["for_grant"],
-            times=sent["times"],
-            now=clock.now(),
-        )
-        return self.answer(RunShape, reads.run_of(self.identity, run_id))

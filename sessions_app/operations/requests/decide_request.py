@@ -88,9 +88,8 @@ def decide_request(
 
     ``narrowing`` can reduce what an approval allows: ``duration`` in seconds, and the ``commands`` (indices)
     and ``targets`` (ids) to keep. ``left`` is the digest of the scope that earlier approvers had left when
-    the request was read (`left_digest`). An approval is not counted if another approver has reduced the
-    request since then. A denial settles the request immediately, and needs a comment. Repeating a verdict on
-    the same scope, with the same reduction, changes nothing.
+    the request was read (`left_digest`). An approval is not counted if another approver has reduced it since
+    then. A denial settles the request, and needs a comment. Repeating the same verdict changes nothing.
 
     Raises NotFound, MayNotDecide, AlreadyDecided, ProofNeeded, SignInNeeded, ScopeChanged, InvalidInput,
     RequestRefused, and for extensions MayNotExtend and GrantIsOver.
@@ -106,7 +105,8 @@ def decide_request(
         if given is not None and _is_repeated(request, given, verdict, digest, narrowing):
             return request
         _check_open(request, now)
-        check_confirmed(request, approver, verdict, now)
+        if verdict == Verdict.APPROVE:
+            check_confirmed(request.policy, approver, now, page=f"/approvals/{request.ref}/")
         targets = facts.targets_of(request)
         _check_scope(request, targets, digest)
         _check_left(request, verdict, left)

@@ -16,6 +16,8 @@ from sessions_app.operations.requests.decide_request import MayNotDecide
 from sessions_app.operations.sessions.stop_gateway import is_lost
 from sessions_app.operations.sessions.withdraw_hold import no_longer_waits
 from sessions_app.queries.grants.suspensions import suspension_of
+from sessions_app.queries.requests.alike import read_digest
+from sessions_app.queries.requests.confirmation import check_confirmed
 from sessions_app.queries.requests.deciders import may_not_decide_in
 from sessions_app.queries.requests.facts import policy_document
 
@@ -38,13 +40,27 @@ class OnlyOnce(Conflict):
     code = "only_once"
 
 
+class HoldChanged(Conflict):
+    """The held command is not the one that you read, so it was not decided. Read it again."""
+
+    code = "hold_changed"
+
+
 def decide_hold(
-    *, run_id: int, actor: Identity, allow: bool, for_grant: bool = False, times: int = 1, now: dt.datetime
+    *,
+    run_id: int,
+    actor: Identity,
+    allow: bool,
+    for_grant: bool = False,
+    times: int = 1,
+    digest: str | None = None,
+    now: dt.datetime,
 ) -> CommandRun:
     """Allow a held command, exactly as typed, once or ``times`` times under its grant, or deny it.
 
-    ``for_grant`` allows a tool call with the same arguments for the rest of the grant. Raises NotFound,
-    MayNotDecide, AlreadyDecided, GatewayIsLost, GrantSuspended, OnlyOnce.
+    ``for_grant`` allows a tool call with the same arguments for the rest of the grant. ``digest`` is that of
+    what the actor read (`read_digest`). Raises NotFound, MayNotDecide, AlreadyDecided, HoldChanged, and for
+    an approval also ProofNeeded, SignInNeeded, GatewayIsLost, GrantSuspended and OnlyOnce.
     """
     with transaction.atomic():
         run = (
@@ -58,14 +74,9 @@ def decide_hold(
         )
         if run is None:
             raise NotFound("Command not found.")
-        if why_not := may_not_decide_in(run.grant, actor):
-            raise MayNotDecide(why_not, hint="Another approver must decide.")
-        if not run.waits(now):
-            raise no_longer_waits(run)
+        _check(run, actor, digest, now)
         if allow:
-            _check_can_run(run, now)
-        if allow and (for_grant or times != 1):
-            _check_often(run, for_grant=for_grant, times=times)
+            _check_allowed(run, actor, for_grant=for_grant, times=times, now=now)
         run.decided_by, run.decided_at = actor, now
         run.allowed_for_grant = allow and for_grant
         if allow and times > 1:
@@ -99,8 +110,19 @@ def decide_hold(
     return run
 
 
-def _check_can_run(run: CommandRun, now: dt.datetime) -> None:
-    """Check that a command could run if it were allowed. Raises GatewayIsLost and GrantSuspended."""
+def _check(run: CommandRun, actor: Identity, digest: str | None, now: dt.datetime) -> None:
+    if why_not := may_not_decide_in(run.grant, actor):
+        raise MayNotDecide(why_not, hint="Another approver must decide.")
+    if not run.waits(now):
+        raise no_longer_waits(run, now)
+    if digest is not None and digest != read_digest(run):
+        raise HoldChanged("The command is not the one that you read.", hint="Read it again.")
+
+
+def _check_allowed(
+    run: CommandRun, actor: Identity, *, for_grant: bool, times: int, now: dt.datetime
+) -> None:
+    check_confirmed(run.grant.policy, actor, now, page=f"/grants/{run.grant.ref}/")
     if is_lost(run.session.gateway, now):
         raise GatewayIsLost(
             "The gateway at which the command waits no longer responds, so the command can't run.",
@@ -110,6 +132,8 @@ def _check_can_run(run: CommandRun, now: dt.datetime) -> None:
         raise GrantSuspended(
             f"{run.grant.ref} {suspension}.", hint="Resume it first, then allow the command."
         )
+    if for_grant or times != 1:
+        _check_often(run, for_grant=for_grant, times=times)
 
 
 def _check_often(run: CommandRun, *, for_grant: bool, times: int) -> None:

@@ -51,7 +51,7 @@ def try_call(*, use: CallUse, session_id: int, call: DecidedCall, now: dt.dateti
 
 
 class _Overtaken(Exception):
-    """Between the decision and its record, an untrusted call was sent, or the same call was held or denied."""
+    """Before the call was recorded, an untrusted call was sent, or the same call was held or denied."""
 
 
 def _try(use: CallUse, session_id: int, call: DecidedCall, now: dt.datetime) -> Tried | Waiting:

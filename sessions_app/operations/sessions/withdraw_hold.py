@@ -58,13 +58,26 @@ def lock_own_hold(run_id: int, actor: Identity, now: dt.datetime) -> CommandRun:
     if run is None:
         raise NotFound("Command not found.")
     if not run.waits(now):
-        raise no_longer_waits(run)
+        raise no_longer_waits(run, now)
     return run
 
 
-def no_longer_waits(run: CommandRun) -> AlreadyDecided:
-    """Return the error for a decision on a command that no longer waits, with the reason if it was cut."""
-    why = f": {run.reason}" if run.state == RunState.CUT and run.reason else ""
+def no_longer_waits(run: CommandRun, now: dt.datetime) -> AlreadyDecided:
+    """Return the error for a decision on a command that no longer waits, with the reason."""
     return AlreadyDecided(
-        f"The command is no longer waiting{why}.", hint="The holder can run the command again."
+        f"The command is no longer waiting: {_why_over(run, now)}.",
+        hint="The holder can run the command again.",
     )
+
+
+def _why_over(run: CommandRun, now: dt.datetime) -> str:
+    """Return why a command no longer waits, as a clause."""
+    if run.state == RunState.CUT and run.reason:
+        return run.reason
+    if run.state == RunState.HOLD_WITHDRAWN:
+        return "it was withdrawn"
+    if run.decided_by is not None:
+        return f"{run.decided_by} {'denied' if run.state == RunState.HOLD_DENIED else 'allowed'} it"
+    if run.state == RunState.HOLD_LAPSED or (run.hold_lapses_at is not None and run.hold_lapses_at <= now):
+        return "no one decided it in time"
+    return f"{run.grant.ref} has ended" if run.state == RunState.HELD else "it is over"

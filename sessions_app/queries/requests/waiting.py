@@ -31,10 +31,17 @@ from sessions_app.queries.statements.related_names import OF_GRANT, with_names
 def holds_for(identity: Identity, now: dt.datetime) -> QuerySet[CommandRun]:
     """Return the held commands that wait for the identity's decision, soonest to expire first."""
     found = deciders.holds_for(identity, now).select_related(
-        "grant__holder", "grant__cluster", "target", "held_commit"
+        "grant__holder", "grant__cluster", "grant__policy", "target", "held_commit"
     )
-    own = ("line", "argv", "effect", "hold_lapses_at", "target__name", "held_commit")
-    return found.only(*own, *OF_GRANT).order_by("hold_lapses_at")
+    own = ("line", "argv", "command_index", "effect", "notes", "over_budget", "hold_lapses_at")
+    beside = (
+        "target__name",
+        "held_commit",
+        "grant__workflow",
+        "grant__policy__name",
+        "grant__policy__document",
+    )
+    return found.only(*own, *beside, *OF_GRANT).order_by("hold_lapses_at", "pk")
 
 
 def pending(identity: Identity) -> QuerySet[AccessRequest]:

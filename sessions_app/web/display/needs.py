@@ -7,32 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from accounts.models import Identity
 from sessions_app.models import AccessRequest, CommandRun, Comment, Grant
-from sessions_app.policy.commands.argv.quoting import readable
-from sessions_app.queries.grants.held_commits import HeldStatement, statements_of
-from sessions_app.queries.grants.held_files import HeldUpload, uploads_of
 from sessions_app.web.display.cards import GrantCard, RequestCard, grant_cards, request_cards
-from sessions_app.web.display.states import EFFECT, UNKNOWN, Look
-
-
-def exact_line(run: CommandRun) -> str:
-    """Return a command's arguments exactly as they would run, or the line as typed if there are no
-    arguments.
-    """
-    return readable(run.argv) if run.argv and run.grant.cluster.kind == "ssh" else run.line
-
-
-class Hold(NamedTuple):
-    """A held command with its exact arguments and the display style of its effect.
-
-    ``statements`` are those of a transaction that is held at its COMMIT. ``file`` is what an upload contains.
-    """
-
-    run: CommandRun
-    line: str
-    look: Look
-    statements: Sequence[HeldStatement] = ()
-    file: HeldUpload | None = None
+from sessions_app.web.display.held import Hold, HoldGroup, shown_holds
 
 
 class Question(NamedTuple):
@@ -44,8 +22,9 @@ class Question(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """The items that need one person's attention."""
+    """The items that need one person's attention. Held commands are in ``groups`` if several wait alike."""
 
+    groups: Sequence[HoldGroup] = ()
     holds: Sequence[Hold] = ()
     requests: Sequence[RequestCard] = ()
     reviews: Sequence[GrantCard] = ()
@@ -55,10 +34,14 @@ class Needs:
     @property
     def count(self) -> int:
         """The number of items."""
-        return sum(map(len, (self.holds, self.requests, self.reviews, self.releases, self.questions)))
+        grouped = [group.rows for group in self.groups]
+        return sum(
+            map(len, (*grouped, self.holds, self.requests, self.reviews, self.releases, self.questions))
+        )
 
 
 def needs_of(
+    reader: Identity,
     now: dt.datetime,
     *,
     holds: Sequence[CommandRun],
@@ -70,16 +53,12 @@ def needs_of(
     """Return the items that need a person's attention. Each of ``questions`` must have its comments in
     ``said``.
     """
-    files = uploads_of([run for run in holds if run.grant.cluster.kind == "ssh"])
+    groups, alone = shown_holds(holds, reader, now)
     return Needs(
-        holds=[_hold(run, files.get(run.pk)) for run in holds],
+        groups=groups,
+        holds=alone,
         requests=request_cards(requests, now),
         reviews=grant_cards(reviews, now),
         releases=releases,
         questions=[Question(asked, asked.said[-1]) for asked in questions],  # type: ignore[attr-defined]  # prefetched by `questions_for`
     )
-
-
-def _hold(run: CommandRun, file: HeldUpload | None) -> Hold:
-    statements = statements_of(run.held_commit) if hasattr(run, "held_commit") else ()
-    return Hold(run, exact_line(run), EFFECT.get(run.effect, UNKNOWN), statements, file)

@@ -28,6 +28,7 @@ from sessions_app.web.display.states import in_order
 from sessions_app.web.forms.end_form import EndForm
 from sessions_app.web.forms.suspend_form import SuspendForm, suspend_form
 from sessions_app.web.grants.grant_head import GrantHead
+from sessions_app.web.grants.held_entries import HeldEntries, held_entries
 from sessions_app.web.grants.log import Asked, Log, RunEntry, log_of
 from sessions_app.web.grants.receipt import Proof, Receipt
 from sessions_app.web.grants.runnable import Runnable, runnable_of, runs_by_gateway, takes_orders
@@ -69,6 +70,7 @@ class GrantPage:
     # Whether the reader needs an SSH key to use the grant, and has none.
     needs_key: bool
     seen: str
+    held: HeldEntries
     budgets: Sequence[BudgetState] = ()
 
     def has_form(self, form: str, which: int | None) -> bool:
@@ -314,6 +316,7 @@ def grant_page(
         delegates=delegates_of(grant, now) if live and reader.pk == grant.holder_id else [],
         needs_key=own and live and not sessions and runs_by_gateway(grant) and not _has_key(grant.holder),
         seen=_seen(grant, chain, log, leases, sessions, pending.ref if pending else "", below, budgets),
+        held=held_entries(log, reader, now),
         budgets=budgets,
     )
 

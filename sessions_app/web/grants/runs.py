@@ -19,7 +19,10 @@ from sessions_app.operations.sessions.stop_run import stop_run
 from sessions_app.operations.sessions.withdraw_hold import withdraw_hold
 from sessions_app.queries.gateways.watches import watchable
 from sessions_app.queries.grants.suspensions import suspension
-from sessions_app.queries.requests.deciders import deciders_in, holds_for
+from sessions_app.queries.requests.alike import together
+from sessions_app.queries.requests.deciders import deciders_in
+from sessions_app.queries.requests.waiting import holds_for
+from sessions_app.web.display.held import Hold, HoldGroup, hold_group, shown_holds
 from sessions_app.web.display.recording import output_for, shown_for
 from sessions_app.web.display.results import is_result, result_of, rows_of
 from sessions_app.web.forms.suspend_form import suspend_form
@@ -36,6 +39,7 @@ def _find(request: HttpRequest, ref: str, run: int) -> CommandRun:
             "grant__holder",
             "grant__held_by",
             "grant__cluster",
+            "grant__policy",
             "grant__command_set_version__command_set",
             "target",
             "order",
@@ -106,15 +110,23 @@ def watch(request: HttpRequest, ref: str, run: int) -> HttpResponse:
 
 
 class _Wait(NamedTuple):
-    """The people who can allow a held command, and whether the reader is one of them."""
+    """The people who can allow a held command. ``hold`` and ``group``, the commands that wait alike, are for
+    readers who can.
+    """
 
     deciders: str
-    may_decide: bool
+    hold: Hold | None = None
+    group: HoldGroup | None = None
 
 
 def _wait(run: CommandRun, reader: Identity, now: dt.datetime) -> _Wait:
-    mine = holds_for(reader, now).filter(pk=run.pk).exists()
-    return _Wait(some_of(sorted(deciders_in(run.grant), key=str)), mine)
+    deciders = some_of(sorted(deciders_in(run.grant), key=str))
+    for alike in together(list(holds_for(reader, now))):
+        if run in alike:
+            ((hold,),) = shown_holds([alike[alike.index(run)]], reader, now)[1:]
+            group = hold_group(alike, {}, reader, now) if len(alike) > 1 else None
+            return _Wait(deciders, hold, group)
+    return _Wait(deciders)
 
 
 _VERDICTS = {

@@ -165,7 +165,7 @@ def home(identity: Identity, now: dt.datetime, counted: waiting.Waiting) -> Home
         if shown.asked
         else []
     )
-    needs = needs_of(now, **waiting.lists_for(identity, now, counted, most=MOST))
+    needs = needs_of(identity, now, **waiting.lists_for(identity, now, counted, most=MOST))
     waits = [card.request for card in needs.requests]
     return Home(
         needs=needs,

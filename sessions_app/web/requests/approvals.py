@@ -49,6 +49,7 @@ def index(request: HttpRequest) -> HttpResponse:
     counts["holds"] += len(releases)
     context = {
         "needs": needs_of(
+            me,
             now,
             releases=releases if show in ("", "holds") else [],
             **{name: rows if show in ("", name) else [] for name, rows in found.items()},

@@ -20,7 +20,7 @@ from sessions_app.models import (
 )
 from sessions_app.queries.statements.composed import Composed, Part, how_many
 from sessions_app.queries.statements.related_names import OF_GRANT, WHOSE
-from sessions_app.web.display.needs import exact_line
+from sessions_app.web.display.held import exact_line
 from sessions_app.web.display.states import Look
 
 

@@ -331,7 +331,7 @@ def request_page(
         mine=next((one for one in facts.approvals if one.approver_id == reader.pk), None),
         grant=getattr(request, "grant", None),
         over=why_over(request.workflow, request.decided_at or now) if request.workflow else "",
-        must_confirm=deciding and must_confirm(request, reader, now),
+        must_confirm=deciding and must_confirm(request.policy, reader, now),
         now=now,
     )
     return {"shown": shown, "asked": request, "facts": facts, "brief": Brief(facts), "own": shown.own}

@@ -20,6 +20,7 @@ DENIALS = [
     ("POST", "/grants/GR-ZZZZ/extend", "request"),
     ("POST", "/grants/GR-ZZZZ/review", "decide"),
     ("POST", "/runs/1/decision", "decide"),
+    ("POST", "/holds/decision", "decide"),
     ("POST", "/me/tokens", "administer"),
     ("POST", "/me/ssh-keys", "administer"),
     ("DELETE", "/me/tokens/1", "administer"),

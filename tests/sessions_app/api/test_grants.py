@@ -191,6 +191,43 @@ def test_a_decision_is_yes_or_no(api, held, body):
     assert CommandRun.objects.get(pk=held).decided_at is None
 
 
+@pytest.fixture
+def two_held(grant, world):
+    used, opened = enter(grant, now=world.now)
+    return [run(used, opened, "echo stop nginx", now=world.now).run_id for _ in range(2)]
+
+
+def read_by(caller):
+    rows = caller.get("/holds").body["results"]
+    return [{"run": row["id"], "digest": row["digest"]} for row in rows]
+
+
+def test_commands_that_wait_alike_are_listed_for_who_can_decide_them_and_decided_together(api, two_held):
+    first, second = two_held
+    assert [row["alike"] for row in api("bob").get("/holds").body["results"]] == [[second], [first]]
+    assert read_by(api("alice")) == []
+    holds = read_by(api("bob"))
+    CommandRun.objects.filter(pk=first).update(state="withdrawn")
+    answer = api("bob").post("/holds/decision", {"allow": True, "holds": holds})
+    assert (answer.status_code, answer.body["decided"]) == (200, 1)
+    assert [(one["run"], one["outcome"], one["code"]) for one in answer.body["results"]] == [
+        (first, "not_decided", "already_decided"),
+        (second, "allowed", ""),
+    ]
+    assert CommandRun.objects.get(pk=second).decided_by.username == "bob"
+
+
+@pytest.mark.parametrize(
+    "holds", [[], [{"run": 1}], [{"run": 1, "digest": ""}], [{"run": 1, "digest": "0" * 64}] * 2]
+)
+def test_commands_are_decided_together_only_by_their_runs_and_digests(api, holds):
+    assert api("bob").post("/holds/decision", {"allow": True, "holds": holds}).status_code == 400
+
+
+def test_what_was_read_before_is_not_kept_for_commands_over_ssh(api, held):
+    assert api("bob").get(f"/runs/{held}/earlier").status_code == 404
+
+
 # Kinds of cluster on which something is made beforehand
 
 

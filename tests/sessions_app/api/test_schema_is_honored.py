@@ -33,6 +33,7 @@ PARTS = {
         "requests",
         "grants",
         "runs",
+        "holds",
         "clusters",
         "policies",
         "search",

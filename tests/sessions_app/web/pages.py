@@ -59,6 +59,7 @@ ACTS_WITHOUT_AN_OBJECT = {
     "address_confirm",
     "question_save",
     "notices_read",
+    "holds_decide",
     "codes_renew",
     "passkey_add_ask",
     "provider_confirm",

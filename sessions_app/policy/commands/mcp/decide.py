@@ -27,7 +27,7 @@ from sessions_app.policy.commands.json_values.bodies import BodyRefused, Json, c
 from sessions_app.policy.commands.json_values.checks import Typed, leaves
 from sessions_app.policy.commands.mcp.compiling import CompiledSet, CompiledToolCommand
 from sessions_app.policy.commands.mcp.document import PROMPT, READ, TOOL_NAME, MCPDeny, MCPTool
-from sessions_app.policy.commands.mcp.results import ResultCheck, Seen, Value
+from sessions_app.policy.commands.mcp.results import ResultCheck, Seen, Value, ValueSource, say_source
 from sessions_app.policy.commands.parameters import ValueRefused
 
 
@@ -214,7 +214,7 @@ def _unreturned(
             found.held = True
             found.notes.append(f"{name} {clip(origin.value)} is not from an earlier result")
         else:
-            found.notes.append(f"{name} is {origin.source} of run {origin.run}")
+            found.notes.append(say_source(ValueSource(name, str(origin.source), origin.run or 0)))
 
 
 def _is_denied(one: CompiledToolCommand, name: str, arguments: Json) -> bool:

@@ -106,6 +106,28 @@ class Origin:
     run: int | None
 
 
+class ValueSource(NamedTuple):
+    """A held or allowed call's argument, with the field and the run that its value came from."""
+
+    argument: str
+    field: str
+    run: int
+
+
+_SOURCE = re.compile(r"(.+?) is (.+) of run ([0-9]{1,18})")
+
+
+def say_source(source: ValueSource) -> str:
+    """Return the note about a value's source, which `sources_in` reads."""
+    return f"{source.argument} is {source.field} of run {source.run}"
+
+
+def sources_in(notes: str) -> list[ValueSource]:
+    """Return the sources of values that a run's notes state, one per line."""
+    found = (_SOURCE.fullmatch(note) for note in notes.splitlines())
+    return [ValueSource(one[1], one[2], int(one[3])) for one in found if one]
+
+
 @dataclass(frozen=True, slots=True)
 class ResultCheck:
     """Allows only values from results. ``most`` is set for lists. Values that match ``others`` are held."""
