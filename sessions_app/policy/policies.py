@@ -271,7 +271,7 @@ class PolicyDocument(PolicyPart):
         exclude_if=_is_unset,
         description=(
             "With `required`, approvers confirm their identity, such as with a passkey, in the five minutes"
-            " before they approve. Default: not needed"
+            " before they approve a request or allow a held command. Default: not needed"
         ),
     )
     notify: Notify | None = Field(

@@ -10,6 +10,7 @@ from sessions_app.models import AccessRequest
 from tests.support.browser.screens import PHONE
 from tests.support.pace import allow
 from tests.support.waits import eventually
+from tests.support.world.acts import run, session, use
 
 pytestmark = pytest.mark.timing
 
@@ -51,6 +52,22 @@ def test_hands_and_eyes_are_not_disturbed(live_world, visit):
     expect(bob.locator("label.tick", has_text="echo stop nginx").locator("input")).to_be_checked()
     bob.get_by_role("button", name="Approve with these limits").click()
     expect(bob.locator(".messages")).to_contain_text("approved")
+
+
+def test_a_command_that_joins_a_list_of_held_commands_is_not_selected(live_world, visit):
+    used = use(live_world.grant(now=now()), now=now())
+    opened = session(used, now=now())
+    for _ in range(2):
+        run(used, opened, "echo stop nginx", now=now())
+    bob = visit("bob")
+    bob.goto("/approvals/")
+    boxes = bob.locator(".alike input[type=checkbox]")
+    boxes.first.uncheck()
+    run(used, opened, "echo stop nginx", now=now())
+    expect(boxes).to_have_count(3, timeout=allow(10) * 1000)
+    assert [box.is_checked() for box in boxes.all()] == [False, True, False]
+    bob.get_by_role("button", name="Allow selected").click()
+    expect(bob.locator(".messages")).to_contain_text("1 command allowed")
 
 
 def test_title_icon_counts_and_an_announcement_say_what_waits(live_world, visit):
