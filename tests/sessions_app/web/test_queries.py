@@ -22,6 +22,7 @@ from sessions_app.models import (
     Workflow,
     WorkflowSource,
 )
+from tests.sessions_app.operations.sessions.test_try_call import acting
 from tests.sessions_app.web.grants.test_grants import finish
 from tests.sessions_app.web.pages import READABLE, STATES
 from tests.sessions_app.web.test_access import things  # noqa: F401  # the fixture: one of everything that a page can be about
@@ -30,6 +31,7 @@ from tests.support.servers.issuer import trust_file
 from tests.support.servers.receiver import webhook_file
 from tests.support.world import acts
 from tests.support.world.factors import just_signed_in
+from tests.support.world.mcp_site import add_desk, grant_unseen, mail_files
 from tests.support.world.sources import DESK
 from tests.support.world.world import SETUP
 
@@ -216,6 +218,19 @@ def test_the_main_pages_take_as_many_statements_as_is_known(browser, things, who
         client.get(things.address(name))
         found[name] = count(client, things.address(name))
     assert found == MAIN[who]
+
+
+def test_held_calls_cost_the_same_however_many_wait(world, browser):
+    add_desk(world, 9000, mail_files())
+    grant = grant_unseen(world, command_set="desk-mail", parameters={})
+    call, bob = acting(grant, world), browser("bob")
+    pages, found = ("/", f"/grants/{grant.ref}/"), []
+    for people in (("eve", "carol"), ("mallory", "peggy", "trent")):
+        for person in people:
+            call("send_mail", {"to": f"{person}@shop", "text": "hi"})
+        [bob.get(page) for page in pages]
+        found.append([count(bob, page) for page in pages])
+    assert found[0] == found[1]
 
 
 @pytest.mark.slow

@@ -23,7 +23,7 @@ def test_commands_of_one_rule_of_one_grant_wait_alike_and_others_alone(world):
 def test_the_same_command_under_several_grants_of_one_cluster_or_workflow_waits_alike(world):
     incident = world.incident()
     first, second = hold(world).pk, hold(world, world.grant(who=world.robot)).pk
-    responding = hold(world, world.respond(incident).grant).pk
+    responding = hold(world, world.respond(incident)).pk
     assert groups(world) == [[first, second], [responding]]
 
 
