@@ -125,7 +125,7 @@ def held_line(row: Row) -> str:
 def hold_outcome(row: Row) -> str:
     """Return whether one held command was decided, and why not."""
     why = f": {row['message']}" if row["message"] else "."
-    return f"Run {row['run']}: {word(row['outcome'])}{plain(why)}"
+    return plain(f"Run {row['run']}: {row['outcome'].replace('_', ' ')}{why}")
 
 
 def read_before(row: Row) -> str:
