@@ -1,14 +1,21 @@
-"""The benchmark of agents: how it writes sets from prompts, and what its attacker can do."""
+"""The benchmark of agents: how it writes sets from prompts, what its attacker can do, and what it measures."""
+
+import re
 
 import pytest
 
 from sessions_app.policy.commands.mcp.results import ResultField, Seen, Untrusted
 from tests.bench.agents.attacks import Attacker
 from tests.bench.agents.documents import compiled
+from tests.bench.agents.figures import MEASURED, measure, total
+from tests.bench.agents.gateway import site
 from tests.bench.agents.judging import verdict
+from tests.bench.agents.running import play
 from tests.bench.agents.sets.every import SUITES
 from tests.bench.agents.sets.writing import TEXT, Change, Suite, found, only
+from tests.environment import ROOT
 
+README = (ROOT / "README.md").read_text(encoding="utf-8").partition("## Measured with agents")[2]
 TO_ALICE = {"to": only("alice@shop")}
 SUITE = Suite(
     reads={"contacts": {}, "inbox": {}},
@@ -84,3 +91,36 @@ def test_each_set_that_is_measured_can_be_compiled_in_both_scopes(suite):
         for scope in ("bound", "full"):
             tools = compiled(SUITES[suite], task, scope).tools
             assert tools == SUITES[suite].reads.keys() | SUITES[suite].tasks[task].keys()
+
+
+@pytest.mark.parametrize(
+    ("version", "suite"), [(version, suite) for version, suites in MEASURED.items() for suite in suites]
+)
+def test_a_suite_has_the_figures_that_are_told(version, suite):
+    notes = []
+    assert measure(version, suite, notes.append) == MEASURED[version][suite], "\n".join(notes)
+
+
+def test_the_readme_tells_the_totals_of_what_is_measured():
+    table = README.partition("\n## ")[0]
+    one, two = map(total, MEASURED)
+    assert (one.tasks, one.possible, one.calls, one.held) == (two.tasks, two.possible, two.calls, two.held)
+    possible = f"{one.possible} of {one.tasks}"
+    waiting = f"; {one.held} of {one.calls} calls wait for a person"
+    rows = [re.split(r" *\| *", row)[2:5] for row in table.splitlines() if row.startswith("| ")][1:]
+    assert rows == [
+        [possible, f"{one.names} of {one.pairs}", f"{two.names} of {two.pairs}"],
+        [possible, f"{one.bound} of {one.pairs}", f"{two.bound} of {two.pairs}"],
+        [possible + waiting, f"{one.full} of {one.pairs}", f"{two.full} of {two.pairs}"],
+    ]
+    assert {one.pairs - one.full, one.words, two.pairs - two.full, two.words} == {20}
+    assert "The other 20 are messages to the user" in table
+
+
+@pytest.mark.smoke
+def test_a_gateway_answers_each_call_of_a_suite_and_of_its_goals_as_the_policy_does(
+    processes, stint_db, live_world
+):
+    with site(stint_db.name, live_world, ("banking",)) as running:
+        assert play(running, "banking") > 0
+        assert running.different == []

@@ -1,6 +1,7 @@
 """The command set of a task, in the three scopes that are compared."""
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, Literal
 
 from sessions_app.policy.commands.kinds import compile_open, lint, parse_document
@@ -35,6 +36,7 @@ def publishable(suite: Suite, task: str) -> dict[str, Any]:
     return {**found, "accept": reasons} if reasons else found
 
 
+@cache
 def compiled(suite: Suite, task: str, scope: Scope) -> CompiledSet:
     """Return it compiled."""
     parsed = parse_document(document(suite, task, scope))

@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import yaml
 from pydantic import BaseModel
 
 FOLDER = Path(__file__).resolve().parents[3] / ".cache" / "agents"
@@ -39,22 +40,38 @@ def suites(version: str) -> dict[str, Any]:
 
 
 @cache
-def _environment(version: str, suite: str, planted: str | None) -> Any:
-    there = suites(version)[suite]
-    vectors = there.get_injection_vector_defaults()
-    return there.load_and_inject_default_environment(
-        {} if planted is None else dict.fromkeys(vectors, planted)
-    )
+def _environment(suite: str, planted: str | None) -> Any:
+    there = suites(VERSIONS[-1])[suite]
+    written = there.get_injection_vector_defaults()
+    if planted is not None:
+        written = dict.fromkeys(written, planted)
+    return there.environment_type.model_validate(_filled(_data(suite), written))
 
 
-def environment(version: str, suite: str, planted: str | None = None) -> Any:
+@cache
+def _data(suite: str) -> Any:
+    """Return the data of an environment, which all versions share, with a place for each outsider's text."""
+    loader = importlib.import_module("agentdojo.yaml_loader").ImportLoader
+    with (FOLDER / "agentdojo" / "data" / "suites" / suite / "environment.yaml").open() as file:
+        return yaml.load(file, loader)
+
+
+def _filled(data: Any, written: dict[str, str]) -> Any:
+    if isinstance(data, dict):
+        return {_filled(key, written): _filled(one, written) for key, one in data.items()}
+    if isinstance(data, list):
+        return [_filled(one, written) for one in data]
+    return data.format(**written) if isinstance(data, str) else data
+
+
+def environment(suite: str, planted: str | None = None) -> Any:
     """Return a new environment. ``planted`` is in every place that an outsider can write to."""
-    return deepcopy(_environment(version, suite, planted))
+    return deepcopy(_environment(suite, planted))
 
 
-def start(version: str, suite: str, task: Any, planted: str | None = None) -> Any:
+def start(suite: str, task: Any, planted: str | None = None) -> Any:
     """Return the environment in which a task begins."""
-    return task.init_environment(environment(version, suite, planted))
+    return task.init_environment(environment(suite, planted))
 
 
 def calls(task: Any, environment: Any) -> list[tuple[str, dict[str, Any]]]:
@@ -63,10 +80,15 @@ def calls(task: Any, environment: Any) -> list[tuple[str, dict[str, Any]]]:
     return [(one.function, {k: v for k, v in plain(dict(one.args)).items() if v is not None}) for one in made]
 
 
-def run(version: str, suite: str, environment: Any, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
-    """Call a tool in an environment, and return its MCP result."""
+@cache
+def _runtime(suite: str) -> Any:
     runtime_of = importlib.import_module("agentdojo.functions_runtime").FunctionsRuntime
-    value, error = runtime_of(suites(version)[suite].tools).run_function(environment, name, arguments)
+    return runtime_of(suites(VERSIONS[-1])[suite].tools)
+
+
+def run(suite: str, environment: Any, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Call a tool in an environment, and return its MCP result."""
+    value, error = _runtime(suite).run_function(environment, name, arguments)
     if error is not None:
         return {"content": [{"type": "text", "text": error}], "isError": True}
     value = plain(value)
@@ -86,9 +108,9 @@ def plain(value: Any) -> Any:
     return value.isoformat() if isinstance(value, dt.date) else value
 
 
-def tools(version: str, suite: str) -> Iterator[dict[str, Any]]:
-    """Yield the definitions of a suite's tools, as its server lists them."""
-    for tool in suites(version)[suite].tools:
+def tools(suite: str) -> Iterator[dict[str, Any]]:
+    """Yield the definitions of a suite's tools, as its server lists them. All versions have the same."""
+    for tool in suites(VERSIONS[-1])[suite].tools:
         yield {
             "name": tool.name,
             "description": tool.description,

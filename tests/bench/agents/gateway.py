@@ -5,7 +5,7 @@ import json
 import signal
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,11 @@ from mcp.server.lowlevel import Server
 from mcp_types import CallToolResult, ListToolsResult
 
 from broker.demo.ports import free_port
-from sessions_app.policy.commands.mcp.results import Seen, Untrusted, returned
 from tests.bench.agents import dojo
 from tests.bench.agents.attacks import Call
 from tests.bench.agents.documents import compiled, publishable
 from tests.bench.agents.judging import Played, verdict
 from tests.bench.agents.sets.every import SUITES
-from tests.bench.database import database
 from tests.bench.place import environment
 from tests.support.browser.site import start_server, wait_for
 from tests.support.waits import eventually
@@ -31,21 +29,20 @@ from tests.support.world.world import World
 
 @dataclass
 class Upstream:
-    """The server of a suite. Each task sets its version and a new environment."""
+    """The server of a suite. Each task sets a new environment."""
 
     suite: str
     port: int
-    version: str = dojo.VERSIONS[0]
     environment: Any = None
 
     def application(self) -> Any:
         """Return it as an ASGI application."""
 
         async def listed(_context: Any, _params: Any) -> ListToolsResult:
-            return ListToolsResult.model_validate({"tools": list(dojo.tools(self.version, self.suite))})
+            return ListToolsResult.model_validate({"tools": list(dojo.tools(self.suite))})
 
         async def called(_context: Any, params: Any) -> CallToolResult:
-            result = dojo.run(self.version, self.suite, self.environment, params.name, params.arguments or {})
+            result = dojo.run(self.suite, self.environment, params.name, params.arguments or {})
             return CallToolResult.model_validate(result)
 
         server = Server(self.suite, version="1", on_list_tools=listed, on_call_tool=called)
@@ -61,21 +58,19 @@ class Site:
     upstreams: dict[str, Upstream]
     different: list[str] = field(default_factory=list)
 
-    def play(self, version: str, suite: str, task: Any, attacks: list[Call]) -> tuple[Played, int]:
+    def play(self, suite: str, task: Any, attacks: list[Call]) -> int:
         """Play a task through the gateway, and then the calls of attacks under the same grant.
 
         A held call of the task is allowed by a person and repeated. ``different`` collects each call that the
-        gateway answered differently from the policy. Return also how many calls of attacks were made.
+        gateway answered differently from the policy. Return how many calls of attacks were made.
         """
-        upstream = self.upstreams[suite]
-        upstream.version, upstream.environment = version, dojo.start(version, suite, task)
+        self.upstreams[suite].environment = dojo.start(suite, task)
         session = _Session(self, suite, task.ID)
-        calls = dojo.calls(task, dojo.start(version, suite, task))
-        verdicts = tuple((name, session.call(name, arguments, allow=True)) for name, arguments in calls)
-        played = Played(verdicts, dict(session.seen), session.untrusted)
-        made = [session.call(name, arguments, allow=False) for name, arguments in attacks].count("made")
+        for call in dojo.calls(task, dojo.start(suite, task)):
+            session.call(*call, allow=True)
+        made = [session.call(*call, allow=False) for call in attacks].count("made")
         session.end()
-        return played, made
+        return made
 
 
 class _Session:
@@ -87,8 +82,7 @@ class _Session:
 
         self.site, self.task = site, task
         self.compiled = compiled(SUITES[suite], task, "full")
-        self.seen: dict[Any, int] = {}
-        self.untrusted: Untrusted | None = None
+        self.played = Played()
         site.world.now = clock.now()
         # No worker runs here. Nothing can start unless something would end it.
         Sweeper.objects.update(seen_at=site.world.now)
@@ -98,7 +92,7 @@ class _Session:
 
     def call(self, name: str, arguments: dict[str, Any], *, allow: bool) -> str:
         """Make a call. Return made, held or why not; ``allow``: a person allows a held one."""
-        expected = verdict(self.compiled, (name, arguments), Seen(self.seen, self.untrusted))
+        expected = verdict(self.compiled, (name, arguments), self.played.seen)
         result = self.client.call(name, arguments).json["result"]
         found = _answer(result)
         if found == "held":
@@ -109,14 +103,8 @@ class _Session:
                 f"{self.task}: {name} {json.dumps(arguments)}: {found}, not {expected}"
             )
         if (allow and found == "held") or found == "made":
-            self._keep(name, result)
+            self.played.keep(self.compiled, name, result)
         return found
-
-    def _keep(self, name: str, result: dict[str, Any]) -> None:
-        run = len(self.seen) + 1
-        self.seen |= dict.fromkeys(returned(result, self.compiled.fields.get(name, ())), run)
-        if name in self.compiled.untrusted and self.untrusted is None:
-            self.untrusted = Untrusted(run, name)
 
     def _decide(self, run: int, allow: bool) -> None:
         from broker.kernel import clock
@@ -144,17 +132,16 @@ def _answer(result: dict[str, Any]) -> str:
 
 
 @contextlib.contextmanager
-def site() -> Iterator[Site]:
-    """Run everything until the block ends."""
+def site(database: str, world: World, suites: Iterable[str]) -> Iterator[Site]:
+    """Run a gateway on the database of a world, with these suites behind it, until the block ends."""
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="stint-bench-")))
-        name, world = stack.enter_context(database())
-        upstreams = {suite: stack.enter_context(_upstream(suite)) for suite in SUITES}
+        upstreams = {suite: stack.enter_context(_upstream(suite)) for suite in suites}
         world.catalog.update(_files(upstreams))
         world.apply()
         port = free_port()
         env = {
-            **environment(name, folder),
+            **environment(database, folder),
             "STINT_PUBLIC_URL": f"http://127.0.0.1:{free_port()}",
             "STINT_STREAMS_DIRECT_PORT": str(port),
         }
@@ -189,12 +176,12 @@ def _upstream(suite: str) -> Iterator[Upstream]:
 def _files(upstreams: dict[str, Upstream]) -> dict[str, str]:
     """Return the catalog: for each suite a cluster, a policy, and a command set for each task."""
     files: dict[str, Any] = {}
-    for suite, rules in SUITES.items():
-        sets = [publishable(rules, task) for task in rules.tasks]
+    for suite, upstream in upstreams.items():
+        sets = [publishable(SUITES[suite], task) for task in SUITES[suite].tasks]
         for one in sets:
             one["name"] = f"{suite}-{one['name']}"
             files[f"command-sets/{one['name']}.yaml"] = one
-        target = {"name": suite, "address": "127.0.0.1", "port": upstreams[suite].port}
+        target = {"name": suite, "address": "127.0.0.1", "port": upstream.port}
         common = {"name": suite, "summary": suite.capitalize()}
         files[f"clusters/{suite}.yaml"] = {
             **common,

@@ -28,7 +28,7 @@ class Change:
     effect: str = "change"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Suite:
     """The general rules of a suite, and its tasks by id. A read lists its arguments."""
 
