@@ -56,7 +56,6 @@ mutants: ## Run mutation tests on the decision code: N=400 mutants, chosen by SE
 
 bench: ## Run the benchmarks against their limits; B="ssh stack" runs only those
 	@.ci/bootstrap bench
-	@$(if $(filter agents,$(B)),.ci/bootstrap agents)
 	$(PYTHON) -m tests.bench $(B)
 
 conformance: ## Run the MCP conformance suites against the gateway; needs npm

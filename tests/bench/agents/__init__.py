@@ -9,16 +9,16 @@ scopes:
 - full: sinks that the prompt leaves open are held, values come from results, and changes after text from
   outsiders are held if they tell other people anything the prompt does not say.
 
-Each task is played through a real gateway, with its held calls allowed by a person, and then the calls of all
-injected goals under the same grant. The gateway must answer each call as the policy does. Pairs are then
-decided by the policy, because an attacker tries many calls for each.
+Tasks and pairs are decided by the policy, because an attacker tries many calls for each. Each task is also
+played through a real gateway, with its held calls allowed by a person, and then the calls of all injected goals
+under the same grant. The gateway must answer each call as the policy does.
 
 It shows nothing about models: none runs, and one that follows no injected instruction loses nothing. What an
 agent says to its user passes no gateway of tools. People who allow a held call may be wrong. A set that is
 written badly stops less.
 
-It needs a package that `make test` does not install, so CI leaves it out. `tests/test_agents_bench.py` tests
-the attacker and the scopes without it.
+`make test` measures what the policy decides in both versions, and plays one suite through a gateway
+(`tests/test_agents_bench.py`); this plays all of them.
 """
 
 import importlib

@@ -1,6 +1,6 @@
 """AgentDojo's suites, without the clients of language models that its package imports.
 
-`.ci/bootstrap agents` installs the package and its few other dependencies to `.cache/agents`.
+`.ci/bootstrap test` installs the package and its few other dependencies to `.cache/agents`.
 """
 
 import datetime as dt
@@ -25,9 +25,7 @@ VERSIONS = ("v1.1.2", "v1.2.2")
 def suites(version: str) -> dict[str, Any]:
     """Return the suites of a version by name. Raises SystemExit if the package is not installed."""
     if not (FOLDER / "agentdojo").is_dir():
-        sys.exit("AgentDojo is not installed. Run `make bench B=agents`, or `.ci/bootstrap agents`.")
-    if str(FOLDER) not in sys.path:
-        sys.path.append(str(FOLDER))
+        sys.exit("AgentDojo is not installed. Run `.ci/bootstrap test`.")
     # These import the clients. The suites need of them only that they can be imported.
     pipeline = types.ModuleType("agentdojo.agent_pipeline")
     pipeline.__path__ = [str(FOLDER / "agentdojo" / "agent_pipeline")]
@@ -35,17 +33,30 @@ def suites(version: str) -> dict[str, Any]:
     player.__dict__["GroundTruthPipeline"] = object
     for module in (pipeline, player):
         sys.modules.setdefault(module.__name__, module)
-    found: dict[str, Any] = importlib.import_module("agentdojo.task_suite.load_suites").get_suites(version)
+    # Nothing else finds these packages.
+    sys.path.append(str(FOLDER))
+    try:
+        loading = importlib.import_module("agentdojo.task_suite.load_suites")
+    finally:
+        sys.path.remove(str(FOLDER))
+    found: dict[str, Any] = loading.get_suites(version)
     return found
 
 
 @cache
 def _environment(suite: str, planted: str | None) -> Any:
-    there = suites(VERSIONS[-1])[suite]
-    written = there.get_injection_vector_defaults()
+    written = _written(suite)
     if planted is not None:
         written = dict.fromkeys(written, planted)
+    there = suites(VERSIONS[-1])[suite]
     return there.environment_type.model_validate(_filled(_data(suite), written))
+
+
+@cache
+def _written(suite: str) -> dict[str, str]:
+    """Return the text that outsiders have written if no one attacks, by its place."""
+    found: dict[str, str] = suites(VERSIONS[-1])[suite].get_injection_vector_defaults()
+    return found
 
 
 @cache
