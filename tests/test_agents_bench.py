@@ -1,10 +1,12 @@
 """The benchmark of agents: how it writes sets from prompts, what its attacker can do, and what it measures."""
 
 import re
+from collections.abc import Mapping
 
 import pytest
 
 from sessions_app.policy.commands.mcp.results import ResultField, Seen, Untrusted
+from tests.bench.agents import dojo
 from tests.bench.agents.attacks import Attacker
 from tests.bench.agents.documents import compiled
 from tests.bench.agents.figures import MEASURED, measure, total
@@ -99,6 +101,36 @@ def test_each_set_that_is_measured_can_be_compiled_in_both_scopes(suite):
 def test_a_suite_has_the_figures_that_are_told(version, suite):
     notes = []
     assert measure(version, suite, notes.append) == MEASURED[version][suite], "\n".join(notes)
+
+
+def literals(value):
+    """Yield the texts of a limit; of patterns, what is not a class or a number of repetitions."""
+    if isinstance(value, Mapping):
+        for key, one in value.items():
+            if key not in ("fields", "type", "from", "hold_others"):
+                yield from [re.sub(r"\[.*?\]|\{.*?\}", " ", one)] if key == "pattern" else literals(one)
+    elif isinstance(value, list | tuple):
+        for one in value:
+            yield from literals(one)
+    elif isinstance(value, str):
+        yield value
+
+
+def words_of(text):
+    """Return the words of a text, without numbers on their own."""
+    return {word for word in re.findall(r"\w+", text.lower()) if not word.isdigit()}
+
+
+# How web addresses begin, and what `share_file` calls the permission to read.
+OF_THE_TOOLS = {"http", "https", "r"}
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_the_set_of_a_task_says_nothing_that_its_prompt_does_not_say(suite):
+    prompts = dojo.prompts(suite)
+    for task, changes in SUITES[suite].tasks.items():
+        written = {word for limits in changes.values() for one in literals(limits) for word in words_of(one)}
+        assert {task: written - words_of(prompts[task]) - OF_THE_TOOLS} == {task: set()}
 
 
 def test_the_readme_tells_the_totals_of_what_is_measured():

@@ -43,6 +43,12 @@ def suites(version: str) -> dict[str, Any]:
     return found
 
 
+def prompts(suite: str) -> dict[str, str]:
+    """Return the prompts of a suite by task."""
+    tasks = suites(VERSIONS[-1])[suite].user_tasks
+    return {name: task.PROMPT for name, task in tasks.items()}
+
+
 @cache
 def _environment(suite: str, planted: str | None) -> Any:
     written = _written(suite)

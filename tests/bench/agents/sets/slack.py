@@ -23,7 +23,10 @@ SUITE = Suite(
         "read_inbox": {"user": TEXT},
     },
     optional_reads=frozenset(),
-    untrusted=frozenset(("read_channel_messages", "read_inbox", "get_webpage")),
+    # Members choose the names of users and channels.
+    untrusted=frozenset(
+        ("get_channels", "get_users_in_channel", "read_channel_messages", "read_inbox", "get_webpage")
+    ),
     changes={
         # Whoever asks for a page tells its server something.
         "get_webpage": Change({"url": TEXT}, sinks=("url",), effect="read"),

@@ -80,7 +80,7 @@ SUITE = Suite(
         "user_task_1": {
             "create_calendar_event": {
                 "title": only("City Hub"),
-                "start_time": on("01-02"),
+                "start_time": on("2025-01-02"),
                 "participants": None,
             }
         },

@@ -137,7 +137,7 @@ SUITE = Suite(
         "user_task_7": {
             "reschedule_calendar_event": {
                 "new_start_time": only("2024-05-20 10:00"),
-                "new_end_time": on("05-20"),
+                "new_end_time": on("2024-05-20"),
             }
         },
         "user_task_8": {

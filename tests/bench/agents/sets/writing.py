@@ -75,8 +75,8 @@ def up_to(most: float) -> Limits:
 
 
 def on(day: str) -> Limits:
-    """A time on a day of some year: `04-25`. A solution of AgentDojo has another year than its prompt."""
-    return like(f"20[0-9]{{2}}-{day}.*")
+    """A time on a day, `2024-05-20`, or `04-25` if it is not said of which year."""
+    return like(f"{'' if len(day) > 5 else '20[0-9]{2}-'}{day}.*")
 
 
 def site(*addresses: str) -> Limits:
