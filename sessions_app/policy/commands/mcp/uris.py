@@ -1,9 +1,10 @@
 """URIs of resources, and templates for them.
 
 A template like ``ticket://{ticket}/*`` has a literal scheme, an authority, and segments. A place (``{name}``
-or ``*``) is one whole segment, so it can't match ``/``. Only URIs in canonical spelling match: no dot
-segments, no empty segments, no query, and a character is encoded only if it must be. Source: RFC 3986; Model
-Context Protocol 2026-07-28, "Resources".
+or ``*``) is one whole segment, so it can't match ``/``. Only URIs in canonical spelling match: the scheme and
+a host in lowercase, no default port, no dot segments, no empty segments, no query, composed characters (NFC),
+and a character is encoded only if it must be. Source: RFC 3986, sections 6.2.2 and 6.2.3; RFC 3987, section
+5.3.2.2; Model Context Protocol 2026-07-28, "Resources".
 """
 
 from __future__ import annotations
@@ -22,12 +23,21 @@ from sessions_app.policy.commands.json_values.placeholders import PLACEHOLDER
 MAX_URI, MAX_SEGMENTS = 2048, 32
 ANY = "*"
 _URI = re.compile(r"([a-z][a-z0-9+.-]{0,31})://([^/]*)((?:/[^/]+)*)")
-_AUTHORITY = re.compile(r"(?:[A-Za-z0-9_~-](?:[A-Za-z0-9._~-]*[A-Za-z0-9_~-])?(?::[0-9]{1,5})?)?")
+_AUTHORITY = re.compile(r"(?:[A-Za-z0-9_~-](?:[A-Za-z0-9._~-]*[A-Za-z0-9_~-])?(?::[1-9][0-9]{0,4})?)?")
 _DOTS = re.compile(r"\.{1,2}(?:;.*)?")
 # The characters that a segment has unencoded (RFC 3986, pchar). An asterisk is always a place.
 _PLAIN = "!$&'()+,;=:@~"
-# Schemes whose authority is a host, which must be literal.
-_HOSTED = frozenset(("http", "https", "ws", "wss", "ftp", "sftp", "ssh", "file"))
+# Schemes whose authority is a host, which must be literal, with their default ports.
+_HOSTED = {
+    "http": "80",
+    "https": "443",
+    "ws": "80",
+    "wss": "443",
+    "ftp": "21",
+    "sftp": "22",
+    "ssh": "22",
+    "file": "",
+}
 _TEMPLATE_PART = re.compile(r"\{[^{}]*\}")
 
 
@@ -42,6 +52,9 @@ def split_uri(uri: str) -> tuple[str, tuple[str, ...]]:
         raise URIRefused("is not a URI like scheme://authority/part, without a query or empty parts")
     if _AUTHORITY.fullmatch(found[2]) is None:
         raise URIRefused(f"has the authority {clip(found[2])}, which can only be a name and a port")
+    port = _HOSTED.get(found[1])
+    if port is not None and (found[2] != found[2].lower() or found[2].endswith(f":{port}")):
+        raise URIRefused(f"has the host {clip(found[2])}: write it in lowercase, without the default port")
     segments = found[3].split("/")[1:]
     if len(segments) > MAX_SEGMENTS:
         raise URIRefused(f"has more than {MAX_SEGMENTS} parts")
@@ -53,7 +66,7 @@ def _decoded(segment: str) -> str:
         text = unquote(segment, errors="strict")
     except UnicodeDecodeError:
         raise URIRefused(f"has the part {clip(segment)}, which is not UTF-8") from None
-    if quote(text, safe=_PLAIN) != segment:
+    if quote(text, safe=_PLAIN) != segment or not unicodedata.is_normalized("NFC", text):
         raise URIRefused(f"has the part {clip(segment)}, which is not in canonical spelling")
     unsafe = any(character in text for character in "/\\%?#*")
     if unsafe or hidden_at(text) is not None or _DOTS.fullmatch(unicodedata.normalize("NFKC", text)):

@@ -1,5 +1,8 @@
 """Templates match only the URIs that they describe, in one spelling."""
 
+import unicodedata
+from urllib.parse import quote, unquote
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,6 +12,7 @@ from sessions_app.policy.commands.kinds import covers, parse_text
 from sessions_app.policy.commands.mcp.compiling import CompiledSet, compile_set
 from sessions_app.policy.commands.mcp.decide import decide_call
 from sessions_app.policy.commands.mcp.document import MCPCommandSet
+from sessions_app.policy.commands.mcp.uris import URIRefused, split_uri
 from sessions_app.policy.documents import DocumentError
 from tests.support.breadth import examples
 
@@ -60,6 +64,85 @@ def test_a_place_matches_one_whole_segment(uri):
 )
 def test_a_hostile_uri_is_refused(uri):
     assert not reads(of("ticket://{t}/*"), uri)
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        *(
+            "https://Docs.shop/a",
+            "https://docs.shop:443/a",
+            "https://docs.shop:0443/a",
+            "HTTPS://docs.shop/a",
+        ),
+        *(
+            "https://docs.shop./a",
+            "https://docs.shop:/a",
+            "https://docs.shop/%61",
+            "https://docs.shop/e%CC%81",
+        ),
+    ],
+)
+def test_another_spelling_of_a_host_or_a_character_is_refused(uri):
+    assert reads(of("https://docs.shop/*"), "https://docs.shop/a")
+    assert not reads(of("https://docs.shop/*"), uri)
+
+
+@pytest.mark.parametrize("template", ["https://Docs.shop/{t}", "https://docs.shop:443/{t}", "ws://a:80/{t}"])
+def test_a_template_has_its_host_in_canonical_spelling(template):
+    with pytest.raises(DocumentError, match="lowercase, without the default port"):
+        of(template)
+
+
+SCHEMES = st.sampled_from(["https", "ws", "ticket", "file"])
+SEGMENTS = st.text("aBé~-.é:%;", min_size=1, max_size=4).map(lambda text: quote(text, safe="~-.:;"))
+URIS = st.builds(
+    lambda scheme, host, path: f"{scheme}://{host}/{'/'.join(path)}",
+    SCHEMES,
+    st.sampled_from(["docs", "docs:443", "docs:80", "docs:8080"]),
+    st.lists(SEGMENTS, min_size=1, max_size=2),
+)
+
+
+@st.composite
+def respelled(draw, uri):
+    """Return a URI that RFC 3986 and RFC 3987 count as the same, perhaps spelled in another way."""
+    scheme, _, rest = uri.partition("://")
+    host, *segments = rest.split("/")
+    name, _, port = host.partition(":")
+    if scheme in ("https", "ws"):
+        name = draw(st.sampled_from([name, name.upper()]))
+        default = {"https": "443", "ws": "80"}[scheme]
+        port = draw(st.sampled_from(["", default])) if port in ("", default) else port
+    scheme = draw(st.sampled_from([scheme, scheme.upper()]))
+    form = draw(st.sampled_from(["NFC", "NFD"]))
+    segments = [
+        "".join(draw(_characters(one)) for one in unicodedata.normalize(form, unquote(segment)))
+        for segment in segments
+    ]
+    return f"{scheme}://{name}{':' if port else ''}{port}/{'/'.join(segments)}"
+
+
+def _characters(character):
+    """Return the spellings of a character: as it is if that is possible, and encoded in both letter cases."""
+    encoded = "".join(f"%{byte:02X}" for byte in character.encode())
+    plain = [character] if character.isascii() and character != "%" else []
+    return st.sampled_from([*plain, encoded, encoded.lower()])
+
+
+@given(data=st.data(), uri=URIS)
+@settings(max_examples=examples(300))
+def test_of_all_spellings_of_a_uri_at_most_one_is_read(data, uri):
+    spellings = {data.draw(respelled(uri)) for _ in range(4)}
+    assert len([one for one in {uri, *spellings} if is_canonical(one)]) <= 1
+
+
+def is_canonical(uri):
+    try:
+        split_uri(uri)
+    except URIRefused:
+        return False
+    return True
 
 
 def test_a_value_is_one_segment_in_its_encoded_form():
