@@ -40,9 +40,9 @@ def covers(parent: CompiledSet, child: CompiledSet) -> str | None:
         if why := _forgets(one, outers, parent, child):
             return f"{clip(one.text)} {why}"
         for outer in outers:
-            if understates(one.rule.effect, outer.rule.effect) and _may_meet(one, outer):
+            if understates(one.rule.effect, outer.rule.effect) and may_meet(one, outer):
                 return f"{clip(one.text)} {UNDERSTATED}: {clip(outer.text)}"
-            if _may_meet(one, outer) and (why := looser(budget_of(one.rule), budget_of(outer.rule))):
+            if may_meet(one, outer) and (why := looser(budget_of(one.rule), budget_of(outer.rule))):
                 return f"{clip(one.text)} {why}"
         for deny in parent.denies:
             if deny.pattern.fullmatch(one.name) and not any(
@@ -59,7 +59,7 @@ def _forgets(
     if ":" not in one.name and one.name in parent.untrusted - child.untrusted:
         return _TRUSTED
     for outer in outers:
-        if not _may_meet(one, outer):
+        if not may_meet(one, outer):
             continue
         if ":" in one.name and outer.untrusted and not one.untrusted:
             return _TRUSTED
@@ -159,7 +159,7 @@ def _same_shape(ours: ShapeCheck, theirs: ShapeCheck) -> bool:
     )
 
 
-def _may_meet(one: CompiledToolCommand, other: CompiledToolCommand) -> bool:
+def may_meet(one: CompiledToolCommand, other: CompiledToolCommand) -> bool:
     """Whether some call could match both commands. Returns True if in doubt."""
     ours, theirs = one.arguments or {}, other.arguments or {}
     needed = {

@@ -7,10 +7,14 @@ from typing import Any
 from sessions_app.policy.commands.characters import clip
 from sessions_app.policy.commands.document import Effect
 from sessions_app.policy.commands.findings import Finding, Severity, document_findings
+from sessions_app.policy.commands.json_values.placeholders import PLACEHOLDER
+from sessions_app.policy.commands.mcp.compiling import compile_open
+from sessions_app.policy.commands.mcp.covers import may_meet
 from sessions_app.policy.commands.mcp.document import MCPAllow, MCPCall, MCPCommandSet, MCPResource, MCPTool
 from sessions_app.policy.commands.mcp.results import FromResult
 from sessions_app.policy.commands.mcp.shapes import Shape, Shaped, inside
 from sessions_app.policy.commands.mcp.sinks import likely_sinks, loose_sinks, words
+from sessions_app.policy.commands.mcp.uris import ANY
 from sessions_app.policy.commands.parameters import (
     MAX_VALUE,
     ParameterType,
@@ -84,6 +88,7 @@ def lint(document: MCPCommandSet) -> list[Finding]:
                 _found(index, "deny", "denies_all", "it denies every tool", "name the intended tools")
             )
     found += _overlaps(document)
+    found += _resource_overlaps(document)
     return sorted(dict.fromkeys(found), key=lambda finding: finding.severity != "error")
 
 
@@ -235,11 +240,9 @@ def _has_free_text(shape: Shape) -> bool:
 
 
 def _overlaps(document: MCPCommandSet) -> Iterator[Finding]:
-    """Find pairs of commands for one tool that decide differently on the same call."""
-    calls = [(index, rule) for index, rule in enumerate(document.commands) if isinstance(rule, MCPAllow)]
+    """Find pairs of commands for one tool or prompt that decide differently on the same call."""
+    calls = [(index, rule) for index, rule in enumerate(document.commands) if isinstance(rule, MCPCall)]
     for (first, one), (second, other) in combinations(calls, 2):
-        if isinstance(one, MCPResource) or isinstance(other, MCPResource):
-            continue  # whose templates rarely match the same URI; the stricter one decides
         if one.name == other.name and _decides(one) != _decides(other):
             yield _found(
                 second,
@@ -248,6 +251,33 @@ def _overlaps(document: MCPCommandSet) -> Iterator[Finding]:
                 f"a call can match both this and commands[{first}], and the stricter one applies",
                 "check that this is intended, or limit their arguments so that no call matches both",
             )
+
+
+def _resource_overlaps(document: MCPCommandSet) -> Iterator[Finding]:
+    """Find pairs of templates that match the same URI, and decide or limit it differently."""
+    rules = {index: rule for index, rule in enumerate(document.commands) if isinstance(rule, MCPResource)}
+    commands = compile_open(document).commands if len(rules) > 1 else ()
+    for first, second in combinations(rules, 2):
+        why = _differs(rules[first], rules[second])
+        if why and may_meet(commands[first], commands[second]):
+            yield _found(
+                second,
+                "resource",
+                "overlap",
+                f"a URI can match both this and commands[{first}], {why}",
+                "check that this is intended, or write templates so that no URI matches both",
+            )
+
+
+def _differs(one: MCPResource, other: MCPResource) -> str:
+    """Return how two templates for the same URI differ; empty if the pair allows what it seems to."""
+    if (one.untrusted, *_decides(one)) != (other.untrusted, *_decides(other)):
+        return "and the stricter one applies"
+    for places in zip(one.template.places, other.template.places, strict=False):
+        name = next((place for place in places if PLACEHOLDER.fullmatch(place)), None)
+        if name and ANY in places:
+            return f"and only one of them limits a part to {name}"
+    return ""
 
 
 def _decides(rule: MCPAllow) -> tuple[object, ...]:

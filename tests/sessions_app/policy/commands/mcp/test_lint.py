@@ -77,6 +77,30 @@ def test_two_commands_for_one_tool_that_differ_in_what_they_mean_are_found():
     )
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "overlaps"),
+    [
+        ("docs://x/{a}", "docs://x/*, hold: true", True),
+        ("docs://x/{a}", "docs://x/*, untrusted: true", True),
+        ("docs://x/*", "docs://x/b, budget: [{calls: 1}]", True),
+        ("docs://{a}/b", "docs://x/b, hold: true", True),
+        ("docs://x/{a}/*", "docs://x/*/b", True),
+        ("docs://x/{a}/b", "docs://x/*/c", False),
+        ("docs://x/{a}", "docs://y/*, hold: true", False),
+        ("docs://x/{a}", "docs://x/*/b, hold: true", False),
+        ("docs://x/{a}", "note://x/*, hold: true", False),
+        ("docs://x/{a}", "docs://x/a%20value%20that%20is%20no%20name, hold: true", False),
+        ("docs://x/*", "docs://x/b", False),
+        ("docs://x/{a}", "docs://x/b", False),
+    ],
+)
+def test_templates_for_the_same_uri_that_limit_or_decide_differently_are_found(one, other, overlaps):
+    template, _, marks = other.partition(", ")
+    rules = f"{{resource: '{one}'}}", f"{{resource: '{template}'{', ' if marks else ''}{marks}}}"
+    assert (("warning", "overlap") in found(*rules)) == overlaps
+    assert (("warning", "overlap") in found(*reversed(rules))) == overlaps
+
+
 def test_a_parameter_that_takes_anything_is_an_error():
     text = (
         HEAD.replace("{name: 9}", "{pattern: '.+'}") + "  - {tool: t, arguments: {x: '{a}'}, effect: read}\n"
