@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 from sessions_app.connectors.base import (
@@ -26,12 +27,15 @@ from sessions_app.connectors.base import (
 )
 from sessions_app.connectors.mcp.parameters import MCPParameters
 from sessions_app.connectors.mcp.reach import conversation_with, status_for_strangers
+from sessions_app.connectors.mcp.wire import LISTS, Message
 from sessions_app.connectors.registry import ConnectorType
 from sessions_app.policy.commands import answers
 from sessions_app.policy.commands.mcp.compiling import CompiledSet
 from sessions_app.policy.commands.mcp.definitions import doubts
 
 T = TypeVar("T")
+# What a server lists, by method, each by name or URI.
+Lists = Mapping[str, Mapping[str, Message]]
 _IN_ALL_S = CALL_SECONDS - 5
 _REFUSALS = (401, 403)
 
@@ -128,32 +132,69 @@ class MCPConnector:
         ]
 
     def check_commands(self, place: TargetSpec, sets: Sequence[answers.CompiledSet]) -> list[CheckStep]:
-        """Report which tools of the command sets are missing on the server, and which risks the tools'
-        definitions suggest that the sets do not declare.
+        """Report which tools, prompts and resources of the command sets the server does not list, and which
+        risks the tools' definitions suggest that the sets do not declare.
         """
+        ours = [one for one in sets if isinstance(one, CompiledSet)]
+        methods = [method for method in LISTS if any(_needs(one, method) for one in ours)]
         try:
-            there = _run(place, _definitions)
-        except ConnectorError:
-            return []  # `check` reports this error
-        return [step for one in sets if isinstance(one, CompiledSet) for step in _compared(one, there)]
+            there = _run(place, partial(_lists, methods=methods))
+        except ConnectorError as error:
+            fix = "Fix the server, so that it lists what command sets name."
+            return [CheckStep("lists for command sets", False, error.message, fix)]
+        return [step for one in ours for step in _compared(one, there)]
 
 
-def _compared(one: CompiledSet, there: Mapping[str, Mapping[str, Any]]) -> list[CheckStep]:
-    if not one.tools:
-        return []
-    missing = sorted(one.tools - there.keys())
-    steps = [
-        CheckStep(
-            f"tools of {one.name}",
+def _needs(one: CompiledSet, method: str) -> bool:
+    """Whether a set names anything that the server lists with this method."""
+    named = {"tools/list": one.tools, "prompts/list": one.prompts}.get(method, one.resources)
+    return bool(named)
+
+
+def _compared(one: CompiledSet, there: Lists) -> Iterator[CheckStep]:
+    tools = there.get("tools/list", {})
+    yield from _found("tools", one, one.tools, tools)
+    yield from _found("prompts", one, one.prompts, there.get("prompts/list", {}))
+    if one.resources:
+        yield _resources_found(one, there["resources/list"], there["resources/templates/list"])
+    if found := list(doubts(one, tools)):
+        fix = "Correct the effects, and mark sinks in the command set."
+        yield CheckStep(f"definitions for {one.name}", True, " ".join(found), fix)
+
+
+def _found(
+    what: str, one: CompiledSet, names: frozenset[str], there: Mapping[str, Message]
+) -> Iterator[CheckStep]:
+    """Yield whether a set's tools or prompts are on the server, unless it has none."""
+    missing = sorted(names - there.keys())
+    if names:
+        yield CheckStep(
+            f"{what} of {one.name}",
             not missing,
             f"not found: {', '.join(missing)}" if missing else "all found",
             "Correct their names in the command set, or add them to the server." if missing else "",
         )
+
+
+def _resources_found(
+    one: CompiledSet, listed: Mapping[str, Message], templates: Mapping[str, Message]
+) -> CheckStep:
+    """Return whether the server lists a set's resources.
+
+    A server need not list all that it has, so a missing one is an error only if it lists none at all.
+    """
+    missing = [
+        check.limits
+        for check in one.uris
+        if not any(check.fault(uri, {}) is None for uri in listed)
+        and not any(map(check.may_match, templates))
     ]
-    if found := list(doubts(one, there)):
-        fix = "Correct the effects, and mark sinks in the command set."
-        steps.append(CheckStep(f"definitions for {one.name}", True, " ".join(found), fix))
-    return steps
+    return CheckStep(
+        f"resources of {one.name}",
+        not missing or bool(listed or templates),
+        f"not listed: {', '.join(missing)}" if missing else "all found",
+        "Correct their URIs in the command set, unless the server has them." if missing else "",
+    )
 
 
 def _pinned(made: Mapping[str, Any]) -> dict[str, str]:
@@ -182,11 +223,16 @@ async def _tools(place: TargetSpec) -> dict[str, str]:
     return {name: digest_of(tool) for name, tool in (await _definitions(place)).items()}
 
 
-async def _definitions(place: TargetSpec) -> dict[str, dict[str, Any]]:
+async def _definitions(place: TargetSpec) -> Mapping[str, Message]:
     """Return each tool's definition, by name."""
+    return (await _lists(place, methods=["tools/list"]))["tools/list"]
+
+
+async def _lists(place: TargetSpec, *, methods: Collection[str]) -> Lists:
+    """Return the server's lists by method, each by name or URI."""
     talk = conversation_with(place)
     await talk.begin()
-    found = await talk.tools()
+    found = {method: await talk.listed(method) for method in methods}
     await talk.close()
     return found
 

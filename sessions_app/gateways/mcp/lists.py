@@ -6,7 +6,7 @@ A list is never an authority: each request is decided again. Source: Model Conte
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from sessions_app.connectors.mcp.wire import Message
@@ -15,7 +15,6 @@ from sessions_app.policy.commands.json_values.checks import Exact, Typed
 from sessions_app.policy.commands.mcp.compiling import CompiledSet
 from sessions_app.policy.commands.mcp.decide import decide_call
 from sessions_app.policy.commands.mcp.document import PROMPT, READ
-from sessions_app.policy.commands.mcp.uris import URICheck
 from sessions_app.policy.commands.parameters import Choice
 
 _MOST_VALUES = 100
@@ -41,7 +40,7 @@ def shown(compiled: CompiledSet, method: str, there: Mapping[str, Message]) -> l
     if method == "resources/list":
         listed = (_shown(compiled, uri, there[uri]) for uri in sorted(there))
         return [one for one in listed if one is not None]
-    return [there[text] for text in sorted(there) if any(one.may_match(text) for one in _checks(compiled))]
+    return [there[text] for text in sorted(there) if any(one.may_match(text) for one in compiled.uris)]
 
 
 def _shown(compiled: CompiledSet, uri: str, resource: Message) -> Message | None:
@@ -55,13 +54,8 @@ def _shown(compiled: CompiledSet, uri: str, resource: Message) -> Message | None
         return None
     if not decision.untrusted:
         return resource
-    bound = any(check.is_bound and check.fault(uri, {}) is None for check in _checks(compiled))
+    bound = any(check.is_bound and check.fault(uri, {}) is None for check in compiled.uris)
     return {"uri": uri, "name": uri} if bound else None
-
-
-def _checks(compiled: CompiledSet) -> Iterator[URICheck]:
-    limits = (one.arguments or {} for one in compiled.resources)
-    yield from (check for one in limits for check in one.values() if isinstance(check, URICheck))
 
 
 def completion(compiled: CompiledSet, params: Mapping[str, Any]) -> list[str] | None:

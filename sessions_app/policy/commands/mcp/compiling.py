@@ -126,6 +126,12 @@ class CompiledSet(answers.CompiledSet):
         """The commands that allow resources to be read."""
         return self.by_tool.get(READ, ())
 
+    @property
+    def uris(self) -> tuple[URICheck, ...]:
+        """The URIs of the resources that can be read."""
+        limits = (one.arguments or {} for one in self.resources)
+        return tuple(check for one in limits for check in one.values() if isinstance(check, URICheck))
+
 
 def compile_set(
     document: MCPCommandSet, bindings: Mapping[str, str], keep: Collection[int] | None = None

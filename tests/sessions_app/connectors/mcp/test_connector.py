@@ -77,6 +77,42 @@ def test_a_check_says_which_tools_of_command_sets_are_missing(connector, place):
     assert "no_such_tool" in step.detail
 
 
+NOTES = """
+name: notes
+kind: mcp
+summary: x
+risk: low
+commands:
+  - {resource: "mail://inbox/latest"}
+  - {resource: "ticket://T-7/text"}
+  - {resource: "ticket://T-7/history"}
+  - {prompt: summarize, arguments: {id: T-42}}
+  - {prompt: translate}
+"""
+
+
+def test_a_check_says_which_prompts_and_resources_of_command_sets_are_missing(connector, place):
+    prompts, resources = connector.check_commands(place, [compile_open(parse_text(NOTES))])
+    assert (prompts.name, prompts.ok, prompts.detail) == ("prompts of notes", False, "not found: translate")
+    # A server can have more resources than it lists.
+    assert (resources.ok, resources.detail) == (True, "not listed: ticket://T-7/history")
+    assert "unless the server has them" in resources.fix
+
+
+def test_a_server_without_resources_lacks_those_of_command_sets(connector, odd):
+    odd.said = GOOD % b'[],"resources":[],"resourceTemplates":[],"prompts":[]'
+    _, resources = connector.check_commands(place_at(odd.port), [compile_open(parse_text(NOTES))])
+    assert not resources.ok
+    assert "mail://inbox/latest" in resources.detail
+
+
+def test_a_check_says_that_a_list_which_command_sets_need_is_invalid(connector, odd):
+    odd.said = GOOD % b'[],"prompts":7'
+    (step,) = connector.check_commands(place_at(odd.port), [compile_open(parse_text(NOTES))])
+    assert not step.ok
+    assert "does not list its prompts" in step.detail
+
+
 def test_a_wrong_token_and_an_open_entry_point_are_told_apart(connector, server):
     steps = connector.check(place_at(server.port, token="wrong"))
     assert not steps[-1].ok
