@@ -1,4 +1,4 @@
-"""The benchmark of agents: how it writes sets from prompts, what its attacker can do, and what it measures."""
+"""The benchmark of agents: how it writes sets from prompts, what its attacker can do, and its figures."""
 
 import re
 from collections.abc import Mapping
@@ -17,7 +17,15 @@ from tests.bench.agents.sets.every import SUITES
 from tests.bench.agents.sets.writing import TEXT, Change, Suite, found, only
 from tests.environment import ROOT
 
-README = (ROOT / "README.md").read_text(encoding="utf-8").partition("## Measured with agents")[2]
+
+def section(path, title):
+    """Return the text of a section."""
+    text = (ROOT / path).read_text(encoding="utf-8")
+    return text.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+
+
+README = section("README.md", "Measured with agents")
+GUIDE = section("templates/docs/agents.md", "What these limits stop")
 TO_ALICE = {"to": only("alice@shop")}
 SUITE = Suite(
     reads={"contacts": {}, "inbox": {}},
@@ -133,20 +141,36 @@ def test_the_set_of_a_task_says_nothing_that_its_prompt_does_not_say(suite):
         assert {task: written - words_of(prompts[task]) - OF_THE_TOOLS} == {task: set()}
 
 
+def rows_of(text):
+    """Return the rows of a table without their first cells."""
+    rows = [re.split(r" *\| *", row)[2:-1] for row in text.splitlines() if row.startswith("| ")]
+    return rows[1:]
+
+
 def test_the_readme_tells_the_totals_of_what_is_measured():
-    table = README.partition("\n## ")[0]
     one, two = map(total, MEASURED)
     assert (one.tasks, one.possible, one.calls, one.held) == (two.tasks, two.possible, two.calls, two.held)
     possible = f"{one.possible} of {one.tasks}"
     waiting = f"; {one.held} of {one.calls} calls wait for a person"
-    rows = [re.split(r" *\| *", row)[2:5] for row in table.splitlines() if row.startswith("| ")][1:]
-    assert rows == [
+    assert rows_of(README) == [
         [possible, f"{one.names} of {one.pairs}", f"{two.names} of {two.pairs}"],
         [possible, f"{one.bound} of {one.pairs}", f"{two.bound} of {two.pairs}"],
         [possible + waiting, f"{one.full} of {one.pairs}", f"{two.full} of {two.pairs}"],
     ]
     assert {one.pairs - one.full, one.words, two.pairs - two.full, two.words} == {20}
-    assert "The other 20 are messages to the user" in table
+    assert "The other 20 are messages to the user" in README
+
+
+def test_the_guide_to_agents_tells_the_totals_of_the_first_version():
+    one = total("v1.1.2")
+    assert f"{one.tasks} tasks" in GUIDE
+    assert f"There are {one.pairs} pairs" in GUIDE
+    assert rows_of(GUIDE) == [
+        [f"{one.names}"],
+        [f"{one.bound}"],
+        [f"{one.full}; {one.held} of {one.calls} calls wait for a person"],
+    ]
+    assert f"The other {one.words} concern messages" in GUIDE
 
 
 @pytest.mark.smoke

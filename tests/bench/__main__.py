@@ -23,7 +23,7 @@ PARTS = (
     "statements",
     "stack",
 )
-# These run only when they are named: long benchmarks, parts of others, and one that needs another package.
+# These run only when they are named: long benchmarks, parts of others, and one that tests measure in part.
 DRILLS = ("life", "mail", "agents")
 
 

@@ -10,8 +10,8 @@ scopes:
   outsiders are held if they tell other people anything the prompt does not say.
 
 Tasks and pairs are decided by the policy, because an attacker tries many calls for each. Each task is also
-played through a real gateway, with its held calls allowed by a person, and then the calls of all injected goals
-under the same grant. The gateway must answer each call as the policy does.
+played through a real gateway, with its held calls allowed by a person, and then the calls of all injected
+goals under the same grant. The gateway must answer each call as the policy does.
 
 It shows nothing about models: none runs, and one that follows no injected instruction loses nothing. What an
 agent says to its user passes no gateway of tools. People who allow a held call may be wrong. A set that is

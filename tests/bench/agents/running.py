@@ -33,16 +33,16 @@ def run(report: Report) -> None:
 
 def _told(found: Figures) -> str:
     return (
-        f"{found.possible} of {found.tasks} tasks are possible, with {found.held} of {found.calls} calls held;"
-        f" of {found.pairs} pairs, {found.names} are stopped by tool names, {found.bound} with bound arguments,"
-        f" {found.full} with sinks, results and taint; {found.words} are words to the user"
+        f"{found.possible} of {found.tasks} tasks are possible, with {found.held} of {found.calls} calls"
+        f" held; of {found.pairs} pairs, {found.names} are stopped by tool names, {found.bound} with bound"
+        f" arguments, {found.full} with sinks, results and taint; {found.words} are words to the user"
     )
 
 
 def play(running: Site, suite: str) -> int:
-    """Play each task of a suite through the gateway, once if the versions share it, and the calls of all goals.
+    """Play each task of a suite through the gateway, once if the versions share it, and all goals' calls.
 
-    Return how many of these calls were made.
+    Return how many of the latter were made.
     """
     attacks: list[Call] = []
     tasks: dict[type, Any] = {}
