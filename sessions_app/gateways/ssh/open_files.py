@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import re
 import stat
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+from broker.kernel.spooled import Spooled, SpoolFull
 from sessions_app.gateways.ssh import sftp_packets as wire
 from sessions_app.gateways.ssh.sftp_packets import FILE, Attributes
-from sessions_app.gateways.ssh.spooled import Spooled, SpoolFull
 from sessions_app.gateways.ssh.transfers import FileTransfer
+from sessions_app.policy.commands.characters import hidden_at
 from sessions_app.policy.commands.ssh.transfers import Facts, Transfer
 
 # Names in one reply.
 _NAMES = 100
+# Bytes of a text that approvers see.
+MOST_SHOWN = 64 * 1024
+_LINES = re.compile(r"\r?\n|\t")
 _IN_ORDER = "Files can only be read and written from start to end. Begin again."
 _UNFINISHED = "its holder closed the file before the end"
 
@@ -75,7 +80,7 @@ class Download(Handle):
         self._transfer, self._give_back = transfer, give_back
         self._offset = 0
 
-    async def opened(self) -> Handle:
+    async def opened(self) -> Download:
         """Return the download once the target has opened the file. Raises NotTransferred and StintError."""
         await self._transfer.opened()
         return self
@@ -186,7 +191,7 @@ class Waiting(Handle):
             if self._failed:
                 raise Refusal(wire.FAILURE, "")
             facts = Facts(self._spooled.size, self._spooled.sha256)
-            self._transfer = self._start(facts, self._spooled.text())
+            self._transfer = self._start(facts, text_of(self._spooled))
             await self._transfer.opened()
             for piece in self._spooled.pieces():
                 await self._transfer.send(piece)
@@ -199,3 +204,16 @@ class Waiting(Handle):
         self._spooled.close()
         if self._transfer is not None:
             await self._transfer.end(reason)
+
+
+def text_of(spooled: Spooled) -> str | None:
+    """Return a whole file as text; None if it is too large to be shown, or not UTF-8, or has invisible
+    characters other than tabs and newlines. Raises OSError.
+    """
+    if spooled.size > MOST_SHOWN:
+        return None
+    try:
+        text = b"".join(spooled.pieces()).decode()
+    except UnicodeDecodeError:
+        return None
+    return text if hidden_at(_LINES.sub("", text)) is None else None

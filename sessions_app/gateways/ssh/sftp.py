@@ -18,17 +18,16 @@ from broker.kernel.errors import StintError
 from sessions_app.connectors.ssh.files import DENIED, MISSING
 from sessions_app.gateways.core.registry import OpenSession
 from sessions_app.gateways.ssh import sftp_packets as wire
-from sessions_app.gateways.ssh.open_files import Download, Handle, Listing, Refusal, Upload, Waiting
+from sessions_app.gateways.ssh.begun import Transfers
+from sessions_app.gateways.ssh.open_files import Handle, Listing, Refusal, Upload, Waiting
 from sessions_app.gateways.ssh.parts import Parts
 from sessions_app.gateways.ssh.sftp_packets import FILE, FOLDER, Attributes, BadPacket, Packet
 from sessions_app.gateways.ssh.slots import SLOTS
-from sessions_app.gateways.ssh.transfers import FileTransfer, NotTransferred
+from sessions_app.gateways.ssh.transfers import NotTransferred
 from sessions_app.operations.sessions.proofs.holder import Use
 from sessions_app.policy.commands import answers
 from sessions_app.policy.commands.ssh import tree
-from sessions_app.policy.commands.ssh.decide import Allowed, decide
-from sessions_app.policy.commands.ssh.file_rules import Direction
-from sessions_app.policy.commands.ssh.transfers import Facts
+from sessions_app.policy.commands.ssh.decide import decide
 
 log = structlog.get_logger(__name__)
 
@@ -71,10 +70,10 @@ class FileServer:
     def __init__(
         self, parts: Parts, session: OpenSession[Use], reader: asyncio.StreamReader, client: Client
     ) -> None:
-        self._parts, self._session, self._reader, self._client = parts, session, reader, client
+        self._session, self._reader, self._client = session, reader, client
         self._numbers = itertools.count(1)
         self._handles: dict[bytes, Handle] = {}
-        self._transfers: set[FileTransfer] = set()
+        self._transfers = Transfers(parts, session, client.note)
         self._seen: dict[str, Attributes] = {}
         self._looked_at = ""
         self._timer: asyncio.TimerHandle | None = None
@@ -104,8 +103,7 @@ class FileServer:
     def stop(self, reason: str) -> None:
         """Cut every transfer, and answer no more requests."""
         self._stopped = self._stopped or reason
-        for transfer in self._transfers:
-            transfer.stop(reason)
+        self._transfers.stop(reason)
         self._reader.feed_eof()
 
     async def run(self) -> None:
@@ -207,7 +205,7 @@ class FileServer:
         line = tree.line_for("get", path)
         decision = decide(self._session.use.compiled, line)
         try:
-            await FileTransfer(self._parts, self._session, line, decision, self._client.note).finished()
+            await self._transfers.attempt(line, decision).finished()
         except NotTransferred as error:
             self._client.note(_said(error))
         except (Refusal, StintError) as error:
@@ -231,14 +229,9 @@ class FileServer:
         return wire.reply(wire.HANDLE, id_, wire.string(self._keep(Listing(found))))
 
     async def _listed(self, path: str) -> list[tuple[str, Attributes]]:
-        with SLOTS.taken(self._session.use.grant_id):
-            transfer = self._start("list", path)
-            await transfer.opened()
-            entries = await transfer.entries()
         found = [
             (entry.name, Attributes(entry.mode, entry.size, entry.time))
-            for entry in entries
-            if tree.is_shown(entry.name)
+            for entry in await self._transfers.listed(path)
         ]
         for name, about in found:
             self._remember(f"{path.rstrip('/')}/{name}", about)
@@ -264,40 +257,14 @@ class FileServer:
         if len(self._handles) >= HANDLES:
             raise Refusal(wire.FAILURE, f"At most {HANDLES} files can be open at once.")
         give_back = SLOTS.take(self._session.use.grant_id)
-        begin = self._download if flags & wire.WANTS_READ else self._upload
+        transfers = self._transfers
         try:
-            handle = await begin(path, give_back)
+            reads = flags & wire.WANTS_READ
+            handle = await (transfers.download if reads else transfers.upload)(path, give_back)
         except BaseException:
             give_back()
             raise
         return wire.reply(wire.HANDLE, id_, wire.string(self._keep(handle)))
-
-    async def _download(self, path: str, give_back: Callable[[], None]) -> Handle:
-        return await Download(self._start("get", path), give_back).opened()
-
-    async def _upload(self, path: str, give_back: Callable[[], None]) -> Handle:
-        decision = decide(self._session.use.compiled, tree.line_for("put", path))
-        if isinstance(decision, Allowed) and decision.transfer is not None and tree.must_wait(decision):
-            # The decision includes the size and digest, so the target gets nothing until the gateway has the
-            # whole file.
-            folder = self._parts.recordings
-            return Waiting(
-                decision.transfer, give_back, folder, lambda *known: self._start("put", path, *known)
-            )
-        return await Upload(self._start("put", path), give_back).opened()
-
-    def _start(
-        self, direction: Direction, path: str, facts: Facts | None = None, shown: str | None = None
-    ) -> FileTransfer:
-        """Begin a transfer, allowed or not. The transfer first records the decision."""
-        if self._stopped:
-            raise Refusal(wire.FAILURE, "")
-        line = tree.line_for(direction, path, (facts or Facts()).words())
-        decision = decide(self._session.use.compiled, line)
-        transfer = FileTransfer(self._parts, self._session, line, decision, self._client.note, shown=shown)
-        self._transfers.add(transfer)
-        transfer.task.add_done_callback(lambda _: self._transfers.discard(transfer))
-        return transfer
 
     def _keep(self, handle: Handle) -> bytes:
         if len(self._handles) >= HANDLES:
@@ -380,7 +347,7 @@ class FileServer:
         nearest = tree.nearest(self._session.use.compiled)
         line = f"{verb} {path}"
         refused = answers.Refused(why, nearest, "program")
-        await FileTransfer(self._parts, self._session, line, refused, self._client.note).finished()
+        await self._transfers.attempt(line, refused).finished()
         raise AssertionError
 
 

@@ -184,11 +184,14 @@ class FileTransfer(CommandExecution):
         note: Callable[[str], None],
         *,
         shown: str | None = None,
+        order_id: int | None = None,
     ) -> None:
-        """``note`` shows the holder a line from Stint. ``shown`` is what approvers see of an upload."""
+        """``note`` shows the holder a line from Stint. ``shown`` is what approvers see of an upload.
+        ``order_id`` is the order from a page that the transfer carries out.
+        """
         self.shown = shown
         self.stream = Stream(note)
-        super().__init__(parts, session, line, decision, self.stream)
+        super().__init__(parts, session, line, decision, self.stream, order_id=order_id)
         self._helper: Helper | None = None
         self._transfer: Transfer | None = decision.transfer if isinstance(decision, Allowed) else None
         self._sent, self._sent_sha256 = 0, Digest()

@@ -1,10 +1,9 @@
-"""Uploads that wait at the gateway until they are decided: encrypted on disk, with keys in memory."""
+"""Uploads that wait until they are decided or stored: encrypted on disk, with keys in memory."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,19 +11,15 @@ from pathlib import Path
 from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext, algorithms, modes
 
 from broker.kernel.errors import StintError
-from sessions_app.policy.commands.characters import hidden_at
 
-# The maximum bytes that may wait at one gateway, and the bytes that must stay free on its disk for
-# recordings.
+# The maximum bytes that may wait in one process, and the bytes that must stay free on its disk, at a gateway
+# for recordings.
 MOST_OF_ALL, KEPT_FREE = 20_000_000_000, 1_000_000_000
 _PIECE = 256 * 1024
-# Bytes of a text that approvers see.
-MOST_SHOWN = 64 * 1024
-_LINES = re.compile(r"\r?\n|\t")
 
 
 class SpoolFull(StintError):
-    """Too many uploads are waiting at the gateway. Nothing was written. Try again in a moment."""
+    """Too many uploads are waiting. Nothing was written. Try again in a moment."""
 
     code = "uploads_full"
     status = 503
@@ -52,7 +47,7 @@ class Spooled:
         """Add data. Raises SpoolFull and OSError."""
         disk = os.fstatvfs(self._file.fileno())
         if Spooled.waiting + len(data) > MOST_OF_ALL or disk.f_bavail * disk.f_frsize < KEPT_FREE:
-            raise SpoolFull("Too many uploads are waiting at the gateway.", hint="Try again in a moment.")
+            raise SpoolFull("Too many uploads are waiting.", hint="Try again in a moment.")
         Spooled.waiting += len(data)
         self.size += len(data)
         self._sha256.update(data)
@@ -69,18 +64,6 @@ class Spooled:
         cipher = self._new_cipher()
         while sealed := self._file.read(_PIECE):
             yield cipher.update(sealed)
-
-    def text(self) -> str | None:
-        """Return the whole file as text; None if it is too large to be shown, or not UTF-8, or has invisible
-        characters other than tabs and newlines. Raises OSError.
-        """
-        if self.size > MOST_SHOWN:
-            return None
-        try:
-            text = b"".join(self.pieces()).decode()
-        except UnicodeDecodeError:
-            return None
-        return text if hidden_at(_LINES.sub("", text)) is None else None
 
     def close(self) -> None:
         """Remove the file."""

@@ -1,12 +1,11 @@
-"""Uploads that wait at the gateway."""
+"""Uploads that wait, encrypted on disk."""
 
 import hashlib
 
 import pytest
 
-from sessions_app.gateways.ssh import spooled
-from sessions_app.gateways.ssh.slots import Slots, TooManyTransfers
-from sessions_app.gateways.ssh.spooled import Spooled, SpoolFull
+from broker.kernel import spooled
+from broker.kernel.spooled import Spooled, SpoolFull
 
 DATA = [b"a" * 300_000, b"", b"b" * 7]
 
@@ -33,24 +32,6 @@ def test_nothing_that_waits_has_a_name(waiting, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(
-    ("data", "text"),
-    [
-        (b"", ""),
-        ("a\t\u00e9\r\nb\n".encode(), "a\t\u00e9\r\nb\n"),
-        (b"\xff\xfe", None),
-        (b"a\x1b[2J", None),
-        (b"a\rb", None),
-        ("a\u202eb".encode(), None),
-        (b"a" * 65_536, "a" * 65_536),
-        (b"a" * 65_537, None),
-    ],
-)
-def test_a_small_text_without_invisible_characters_can_be_shown(waiting, data, text):
-    waiting.write(data)
-    assert waiting.text() == text
-
-
 @pytest.mark.parametrize("limit", ["MOST_OF_ALL", "KEPT_FREE"])
 def test_uploads_fill_neither_the_gateway_nor_its_disk(waiting, monkeypatch, limit):
     waiting.write(b"12345")
@@ -58,15 +39,3 @@ def test_uploads_fill_neither_the_gateway_nor_its_disk(waiting, monkeypatch, lim
     with pytest.raises(SpoolFull):
         waiting.write(b"6789")
     assert waiting.size == Spooled.waiting == 5
-
-
-def test_a_grant_takes_its_places_and_no_others():
-    slots = Slots(of_one=2, of_all=3)
-    first, _ = slots.take(1), slots.take(1)
-    with pytest.raises(TooManyTransfers):
-        slots.take(1)
-    slots.take(2)
-    first()
-    first()
-    with slots.taken(1), pytest.raises(TooManyTransfers):
-        slots.take(2)
