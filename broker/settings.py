@@ -22,7 +22,6 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 VERSION = "0.1.0"
 
 # --- Addresses and paths
-# -------------------------------------------------------------------------------------------
 
 PUBLIC_URL = service.PUBLIC_URL.read().rstrip("/")
 SECURE = PUBLIC_URL.startswith("https://")
@@ -67,6 +66,7 @@ SSH_GATEWAY_HOST = gateways.SSH_HOST.read()
 SSH_GATEWAY_PORT = gateways.SSH_PORT.read()
 SSH_PUBLIC_HOST = gateways.SSH_PUBLIC_HOST.read()
 SSH_SOURCE_ADDRESS = gateways.SSH_SOURCE_ADDRESS.read()
+PAGE_FILE_BYTES = gateways.PAGE_FILE_MIB.read() * 2**20
 
 GATEWAY_HOST = gateways.GATEWAY_HOST.read()
 GATEWAY_PORT = gateways.GATEWAY_PORT.read()
@@ -117,7 +117,6 @@ CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
 CELERY_TIMEZONE = "UTC"
 
 # --- Applications
-# -----------------------------------------------------------------------------------------------
 
 INSTALLED_APPS = [
     # Before Django's own apps, so that `changepassword` is Stint's command, which writes to the record.
@@ -171,6 +170,8 @@ MIDDLEWARE = [
     "django_htmx.middleware.HtmxMiddleware",
     "accounts.middleware.TimeZoneMiddleware",
 ]
+# Files are encrypted before they are written to disk.
+FILE_UPLOAD_HANDLERS = ["sessions_app.web.layout.uploads.SealedUploads"]
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
@@ -192,7 +193,6 @@ TEMPLATES = [
 ]
 
 # --- People
-# -----------------------------------------------------------------------------------------------------
 
 AUTH_USER_MODEL = "accounts.Identity"
 AUTHENTICATION_BACKENDS = [
@@ -226,7 +226,6 @@ ACCOUNT_RATE_LIMITS = False
 SECOND_FACTOR = people.SECOND_FACTOR.read()
 
 # --- The company's identity provider, by OpenID Connect
-# -----------------------------------------------------------
 
 
 def _provider() -> tuple[str, str, str, str]:

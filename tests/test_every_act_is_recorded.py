@@ -28,6 +28,7 @@ READS = {
         / /more/ /search/ /notices/ /requests/ /requests/<req:ref>/ /workflows/<workflow:ref>/
         /workflows/<workflow:ref>/live/
         /incidents/<inc:ref>/ /incidents/<inc:ref>/live/ /approvals/ /approvals/<req:ref>/ /grants/
+        /grants/<gr:ref>/files/<int:order>/
         /grants/<gr:ref>/receipt.json /recordings/ /clusters/ /clusters/<slug:name>/
         /insight/
         /clusters/<slug:name>/checks/ /command-sets/ /command-sets/<slug:name>/ /policies/
@@ -149,7 +150,9 @@ NO_ACTS = {
     ),
     "a gateway takes what was ordered with an entry, and what becomes of it has one": (
         """
-        sessions_app.operations.sessions.claim_order.claim_order"""
+        sessions_app.operations.sessions.claim_order.claim_order
+        sessions_app.operations.sessions.keep_piece.keep_piece
+        sessions_app.operations.sessions.drop_file.drop_file"""
     ),
     "counts a guess at a code; what is decided about the program has an entry": (
         """
@@ -163,6 +166,7 @@ NO_ACTS = {
     "throws away what is over": (
         """
         accounts.operations.purge_sign_ins.purge_sign_ins
+        sessions_app.operations.sessions.purge_files.purge_files
         sessions_app.operations.notifications.purge_webhooks.purge_webhooks
         sessions_app.operations.notifications.purge_notices.purge_notices"""
     ),

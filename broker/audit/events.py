@@ -148,7 +148,15 @@ class Event(StrEnum):
     COMMAND_ORDERED = (
         "command.ordered",
         "The holder started a command from the page of the grant. The entries that follow show the outcome.",
-        "order line target from",
+        "order line target from bytes sha256",
+    )
+    FILE_TAKEN = (
+        "file.taken",
+        (
+            "The holder saved a file from the page of the grant. A gateway had fetched it from the target,"
+            " which has an entry of its own."
+        ),
+        "order run path bytes sha256 from",
     )
     COMMAND_ALLOWED = (
         "command.allowed",

@@ -38,6 +38,13 @@
     }
   };
 
+  // The server refuses a file that is too large only after receiving it.
+  const weigh = field => {
+    const large = [...field.files].some(file => file.size > Number(field.dataset.most));
+    field.setCustomValidity(large ? field.dataset.tooLarge : '');
+    if (large) field.reportValidity();
+  };
+
   const switchTheme = () => {
     const dark = matchMedia('(prefers-color-scheme: dark)').matches;
     const next = (root.dataset.theme || (dark ? 'dark' : 'light')) === 'dark' ? 'light' : 'dark';
@@ -180,6 +187,7 @@
     sent = event.target;
     setTimeout(() => { sent = null; }, 1000);
   });
+  hear('change', ({ target }) => { if (target.matches('[data-most]')) weigh(target); });
   // Of a selected and a typed duration, the last one counts.
   hear('input', ({ target: { name, form } }) => {
     if (name === 'other_duration') all('[name=duration]').forEach(el => { el.checked = false; });

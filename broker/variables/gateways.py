@@ -23,6 +23,12 @@ SSH_SOURCE_ADDRESS = SSH.items(
     values="IP addresses or networks, separated by commas",
     shown="the local address of the connection",
 )
+PAGE_FILE_MIB = SSH.number(
+    "STINT_PAGE_FILE_MIB",
+    64,
+    "The maximum size of a file that is downloaded or uploaded on the page of a grant, in MiB. The file waits"
+    " encrypted in the database, for minutes. Larger files are transferred with `stint cp`.",
+)
 
 GATEWAYS = Group(
     "HTTPS gateways",

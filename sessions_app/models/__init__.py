@@ -27,6 +27,7 @@ from sessions_app.models.idempotency_key import IdempotencyKey
 from sessions_app.models.legal_hold import LegalHold
 from sessions_app.models.notice import Asks, Notice
 from sessions_app.models.order import CommandOrder
+from sessions_app.models.ordered_file import FilePiece, OrderedFile
 from sessions_app.models.policy import (
     AccessPolicy,
     AccessPolicyGroupObjectPermission,
@@ -98,6 +99,7 @@ __all__ = [
     "EndsOfDay",
     "Environment",
     "Escalation",
+    "FilePiece",
     "GatewayNode",
     "Grant",
     "GrantCredential",
@@ -113,6 +115,7 @@ __all__ = [
     "Notice",
     "Observation",
     "Observed",
+    "OrderedFile",
     "ProofUsed",
     "Proposal",
     "ProposalState",

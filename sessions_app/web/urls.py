@@ -19,7 +19,7 @@ from sessions_app.web.catalog import (
     webhooks,
 )
 from sessions_app.web.docs import guides
-from sessions_app.web.grants import grants, holds, runs
+from sessions_app.web.grants import files, grants, holds, runs
 from sessions_app.web.home import home, palette, welcome
 from sessions_app.web.identities import account, device, factors, people, permissions, provider, sign_in
 from sessions_app.web.layout import live
@@ -139,6 +139,10 @@ urlpatterns: list[URLPattern] = [
     path("grants/<gr:ref>/delegate/", grants.delegate, name="grant_delegate"),
     path("grants/<gr:ref>/review/", grants.review, name="grant_review"),
     path("grants/<gr:ref>/run/", grants.run, name="grant_run"),
+    path("grants/<gr:ref>/files/", files.transfer, name="grant_file"),
+    path("grants/<gr:ref>/upload/", files.upload, name="grant_upload"),
+    path("grants/<gr:ref>/files/<int:order>/", files.detail, name="grant_transfer"),
+    path("grants/<gr:ref>/files/<int:order>/take/", files.take, name="file_take"),
     path("grants/<gr:ref>/receipt.json", grants.receipt_file, name="grant_receipt"),
     path("grants/<gr:ref>/runs/<int:run>/watch/", runs.watch, name="run_watch"),
     path("grants/<gr:ref>/runs/<int:run>/stop/", runs.stop, name="run_stop"),

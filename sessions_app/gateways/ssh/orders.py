@@ -1,4 +1,4 @@
-"""Commands that holders start on a grant's page. The same code runs them as commands over SSH."""
+"""Commands and transfers that holders start on a grant's page. The same code runs them as over SSH."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import datetime as dt
 from sessions_app.gateways.core.orders import PROOF
 from sessions_app.gateways.core.registry import OpenSession, Registry
 from sessions_app.gateways.ssh.commands import CommandExecution
+from sessions_app.gateways.ssh.ordered_files import OrderedTransfer
 from sessions_app.gateways.ssh.parts import Parts
 from sessions_app.gateways.ssh.relay import Feed
 from sessions_app.operations.sessions.authorize_use import used_from
@@ -19,6 +20,9 @@ async def run_ordered(parts: Parts, registry: Registry, claimed: Claimed) -> Non
     """Try the line of an order and run it if allowed. Raises StintError if nothing could be recorded."""
     if not isinstance(claimed.use, Use):
         raise AssertionError  # noqa: TRY004  # an endpoint gets only orders of its own protocol
+    if claimed.file is not None:
+        await OrderedTransfer(parts, registry, claimed, claimed.use, claimed.file).run()
+        return
     await Ordered(parts, registry, claimed, claimed.use).run()
 
 

@@ -5,16 +5,25 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import dataclass
 
-from sessions_app.models import CommandOrder
+from sessions_app.models import CommandOrder, OrderedFile
 from sessions_app.operations.sessions.authorize_use import AnyUse
 from sessions_app.operations.sessions.proofs.page import uses_from_page
 from sessions_app.queries.grants.suspensions import suspension_of
 
 
+@dataclass(frozen=True, slots=True)
+class ClaimedFile:
+    """The file of a claimed order. ``direction`` is `get`, `put` or `list`."""
+
+    id: int
+    direction: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claimed:
     """An order that this gateway must run. ``use`` is None if its holder can no longer use the target.
-    ``suspended`` is a sentence about the grant's suspension; empty if it isn't suspended.
+    ``suspended`` is a sentence about the grant's suspension; empty if it isn't suspended. ``file`` is where
+    the content of an ordered transfer is or goes.
     """
 
     order_id: int
@@ -23,6 +32,7 @@ class Claimed:
     client_address: str
     use: AnyUse | None
     suspended: str = ""
+    file: ClaimedFile | None = None
 
 
 def claim_order(*, order_id: int, gateway_id: int, now: dt.datetime) -> Claimed | None:
@@ -49,4 +59,10 @@ def claim_order(*, order_id: int, gateway_id: int, now: dt.datetime) -> Claimed 
         line=order.line,
         client_address=order.client_address,
         use=next((use for use in uses if use.target.id == order.target_id), None),
+        file=_file_of(order),
     )
+
+
+def _file_of(order: CommandOrder) -> ClaimedFile | None:
+    file = OrderedFile.objects.filter(order=order).first()
+    return None if file is None else ClaimedFile(file.pk, file.direction)

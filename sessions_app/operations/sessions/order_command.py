@@ -62,13 +62,13 @@ def order_command(
     allowed is also ordered, so that the gateway refuses and records it like any other; then LineRefused is
     raised. Also raises NotFound (not the actor's grant), GrantIsOver, InvalidInput, TooManyOrders.
     """
-    use, forms = _use(grant_id, actor, target, now)
+    use, forms = use_on_page(grant_id, actor, target, now)
     decision = forms.lines_for(use.compiled, index, values)
-    line = _line(use, forms, index, values) if isinstance(decision, Refused) else decision.line
-    _check_length(line, values)
+    line = line_typed(use, forms, index, values) if isinstance(decision, Refused) else decision.line
+    check_length(line, values)
     refused = isinstance(decision, Refused) and isinstance(decide(use.compiled, line), Refused)
     with transaction.atomic():
-        _make_room(grant_id, now)
+        make_room(grant_id, now)
         order = CommandOrder.objects.create(
             grant_id=grant_id,
             target_id=use.target.id,
@@ -95,7 +95,11 @@ def order_command(
     return order
 
 
-def _use(grant_id: int, actor: Identity, target: str, now: dt.datetime) -> tuple[AnyUse, Forms]:
+def use_on_page(grant_id: int, actor: Identity, target: str, now: dt.datetime) -> tuple[AnyUse, Forms]:
+    """Return the use of the actor's grant on a target, and the forms of its kind.
+
+    Raises NotFound, GrantIsOver and InvalidInput.
+    """
     grant = Grant.objects.select_related("cluster").filter(pk=grant_id, holder=actor).first()
     if grant is None:
         raise NotFound("Grant not found.")
@@ -113,7 +117,7 @@ def _use(grant_id: int, actor: Identity, target: str, now: dt.datetime) -> tuple
     )
 
 
-def _line(use: AnyUse, forms: Forms, index: int, values: Mapping[str, str]) -> str:
+def line_typed(use: AnyUse, forms: Forms, index: int, values: Mapping[str, str]) -> str:
     """Return the line as a person would have typed it, even if it is not allowed.
 
     Raises InvalidInput if the line could not be typed.
@@ -136,7 +140,7 @@ def _line(use: AnyUse, forms: Forms, index: int, values: Mapping[str, str]) -> s
     return line
 
 
-def _check_length(line: str, values: Mapping[str, str]) -> None:
+def check_length(line: str, values: Mapping[str, str]) -> None:
     """Raise InvalidInput if a line is too long to store in full, because the gateway runs the stored line."""
     if len(line) > MAX_STORED:
         says = f"The command is longer than {MAX_STORED} characters."
@@ -146,7 +150,7 @@ def _check_length(line: str, values: Mapping[str, str]) -> None:
         )
 
 
-def _make_room(grant_id: int, now: dt.datetime) -> None:
+def make_room(grant_id: int, now: dt.datetime) -> None:
     """Raise TooManyOrders if no more commands can be ordered now.
 
     Orders of the grant are locked until the end of the transaction.

@@ -39,6 +39,7 @@ from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.grants.provision_grant import provision_grant
 from sessions_app.operations.grants.settle_end import settle_ends
 from sessions_app.operations.notifications.notify import notify
+from sessions_app.operations.sessions.purge_files import purge_files
 from sessions_app.operations.sessions.stop_gateway import LOST_AFTER, stop_lost_gateways
 from sessions_app.operations.sweep.escalate_reviews import escalate_reviews
 from sessions_app.operations.workflows.close_workflow import close_workflow
@@ -109,13 +110,12 @@ def sweep(*, now: Callable[[], dt.datetime], name: str, limit: int = BATCH) -> S
     started = lapsed = 0
     with _impatient() if due - {"standing", "seen", "ends", "silent", "revocations"} else nullcontext():
         started = _start_due(now, failed) if "starts" in due else 0
-        for what, lapse in (
-            ("lapses", _lapse_requests),
-            ("holds", _lapse_holds),
-            ("reviews", escalate_reviews),
-        ):
+        steps = {"lapses": _lapse_requests, "holds": _lapse_holds, "reviews": escalate_reviews}
+        for what, lapse in steps.items():
             if what in due:
                 lapsed += _guarded(what, lapse, now(), failed)
+        if "files" in due:
+            _guarded("files", lambda at: purge_files(now=at), now(), failed)
         if "record" in due:
             _guarded("record", catch_up, now(), failed)
     return SweepReport(

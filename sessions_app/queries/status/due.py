@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from broker.kernel.postgresql.rows import ask
 from broker.kernel.statement import Statement, text
+from sessions_app.queries.gateways.ordered_files import to_purge
 from sessions_app.queries.grants.current import NEXT_DUE, due_at
 
 # PostgreSQL plans this without knowing the time, and assumes that a third of all rows are earlier. The
@@ -37,7 +38,9 @@ SELECT {NEXT_DUE}, concat_ws(' ',
         WHERE state = 'held' AND hold_lapses_at <= $1::timestamptz) THEN 'holds' END,
     CASE WHEN EXISTS (SELECT FROM sessions_app_grant
         WHERE review_due_at IS NOT NULL AND reviewed_at IS NULL AND review_due_at <= $1::timestamptz
-          AND review_escalated_at IS NULL) THEN 'reviews' END)
+          AND review_escalated_at IS NULL) THEN 'reviews' END,
+    CASE WHEN EXISTS (SELECT FROM sessions_app_orderedfile f WHERE {to_purge("$1::timestamptz")})
+        THEN 'files' END)
 """,  # noqa: S608  # fixed text
 )
 

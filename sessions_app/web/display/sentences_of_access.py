@@ -158,6 +158,7 @@ _COMMANDS: dict[str, Act] = {
     Event.SESSION_OPENED: lambda ref, data: f"opened a session{on(data)} under {ref}{source(data)}",
     Event.SESSION_CLOSED: lambda ref, data: f"closed a session{on(data)} under {ref}{why(data)}",
     Event.COMMAND_ORDERED: lambda ref, data: f"started {line(data)}{on(data)} under {ref} from the web",
+    Event.FILE_TAKEN: lambda ref, data: f"saved {data.get('path', 'a file')} under {ref} from the web",
     Event.COMMAND_ALLOWED: lambda ref, data: f"ran {line(data)}{on(data)} under {ref}",
     Event.COMMAND_REFUSED: lambda ref, data: (
         f"was refused {line(data)}{on(data)} under {ref}{times(data)}{why(data, 'why')}"

@@ -28,6 +28,7 @@ from sessions_app.operations.grants.suspend_grant import suspend_grant
 from sessions_app.operations.requests.extend_grant import extend_grant
 from sessions_app.operations.requests.review_break_glass import review_break_glass
 from sessions_app.operations.sessions.order_command import order_command
+from sessions_app.operations.sessions.order_file import too_large
 from sessions_app.policy.durations import say_duration
 from sessions_app.queries.grants.receipts import receipt
 from sessions_app.queries.statements.related_names import unnamed, with_names
@@ -105,7 +106,8 @@ def find_grant(request: HttpRequest, ref: str) -> Grant:
     return grant
 
 
-def _number(text: str) -> int | None:
+def number_of(text: str) -> int | None:
+    """Return a number from a form or an address; None for anything else."""
     return int(text) if text.isdecimal() and len(text) < 18 else None
 
 
@@ -114,8 +116,8 @@ def _page(request: HttpRequest, ref: str) -> GrantPage:
     asked = Asked(
         show=query.get("show", ""),
         before=query.get("before", ""),
-        opened=_number(query.get("open", "")),
-        order=_number(query.get("order", "")),
+        opened=number_of(query.get("open", "")),
+        order=number_of(query.get("order", "")),
     )
     target = request.POST.get("target") or query.get("target", "")
     with one_snapshot():
@@ -135,8 +137,11 @@ def _output(request: HttpRequest, shown: GrantPage) -> dict[str, object]:
 
 @page(writes=True)
 def detail(request: HttpRequest, ref: str) -> HttpResponse:
-    """Show one grant: its live state, or its receipt after the end."""
-    return _detail(request, ref)
+    """Show one grant: its live state, or its receipt after the end.
+
+    A proxy that refuses an upload because of its size redirects here with ``too_large``.
+    """
+    return _detail(request, ref, too_large() if "too_large" in request.GET else None)
 
 
 def stays_at(form: str) -> Callable[[View], View]:
@@ -176,9 +181,9 @@ def _detail(
         "grant": live.grant,
         **_output(request, live),
         "error": error,
-        "form": form if live.has_form(form, _number(failed or request.POST.get("seconds", ""))) else "",
-        "failed": _number(failed),
-        "extended_by": _number(request.POST.get("seconds", "")),
+        "form": form if live.has_form(form, number_of(failed or request.POST.get("seconds", ""))) else "",
+        "failed": number_of(failed),
+        "extended_by": number_of(request.POST.get("seconds", "")),
         "typed": request.POST,
         "delegating": request.POST if form == "delegate" else {},
         "issued": issued,
@@ -207,24 +212,28 @@ def receipt_file(request: HttpRequest, ref: str) -> HttpResponse:
     return answer
 
 
+def typed_values(request: HttpRequest, index: int | None) -> dict[str, str]:
+    """Return the values that were typed into the form of a command."""
+    prefix = field_name(index if index is not None else -1, "")
+    return {
+        name.removeprefix(prefix): value
+        for name, value in request.POST.items()
+        if name.startswith(prefix) and isinstance(value, str)
+    }
+
+
 @page(ACT)
 @stays_at("run")
 def run(request: HttpRequest, ref: str) -> HttpResponse:
     """Queue one allowed command for a gateway, and redirect to the place where its output will appear."""
     grant = find_grant(request, ref)
-    index = _number(request.POST.get("index", ""))
-    prefix = field_name(index if index is not None else -1, "")
-    values = {
-        name.removeprefix(prefix): value
-        for name, value in request.POST.items()
-        if name.startswith(prefix) and isinstance(value, str)
-    }
+    index = number_of(request.POST.get("index", ""))
     order = order_command(
         grant_id=grant.pk,
         actor=who(request),
         target=request.POST.get("target", ""),
         index=index if index is not None else -1,
-        values=values,
+        values=typed_values(request, index),
         client_address=address_of(request),
         now=clock.now(),
     )

@@ -13,7 +13,6 @@ from django.template.defaultfilters import filesizeformat
 
 from accounts.models import Identity, answers_for
 from sessions_app.models import (
-    CommandOrder,
     CommandRun,
     Grant,
     GrantState,
@@ -22,6 +21,7 @@ from sessions_app.models import (
     Watch,
 )
 from sessions_app.operations.notifications.notify import notified_first
+from sessions_app.policy.commands.ssh.transfers import is_transfer
 from sessions_app.policy.policies import HoldAnswers
 from sessions_app.queries.gateways.watches import watchable
 from sessions_app.queries.grants.held_commits import HeldStatement, readable_commits
@@ -33,6 +33,7 @@ from sessions_app.web.display import states as words
 from sessions_app.web.display.results import is_result
 from sessions_app.web.display.states import Look, took
 from sessions_app.web.grants.askable import askable_sets, request_query
+from sessions_app.web.grants.queued import OrderEntry, order_entry, recent_orders
 from sessions_app.web.grants.runnable import runs_by_gateway
 from sessions_app.web.layout.pagination import Page, page_of
 from sessions_app.web.templatetags.stint import some_of
@@ -84,10 +85,6 @@ UNOBSERVED = (
 )
 # In a longer log, only the latest entries are counted.
 COUNTED = 1000
-# How long queued commands that did not run stay visible.
-RECENT = dt.timedelta(minutes=10)
-# If a claimed command takes longer than this to start, its gateway has stopped.
-BEGINS_WITHIN = dt.timedelta(seconds=20)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +103,7 @@ class Asked:
 class RunEntry:
     """An attempted command. ``open``: its output is shown. ``ask`` is the query of the form that requests it.
     ``answers``, ``statements`` (held at their COMMIT) and ``file`` (a held upload) are for those who decide.
+    ``transfer`` is the order of a transfer whose page the reader can open.
     """
 
     run: CommandRun
@@ -121,6 +119,7 @@ class RunEntry:
     now: dt.datetime
     statements: Sequence[HeldStatement] = ()
     file: HeldUpload | None = None
+    transfer: int | None = None
 
     @property
     def under_way(self) -> bool:
@@ -184,15 +183,6 @@ class RunEntry:
             return " by the holder"
         cut_short = run.state in (RunState.CUT, RunState.FAILED) and run.reason
         return f": {run.reason}" if cut_short else ""
-
-
-@dataclass(frozen=True, slots=True)
-class OrderEntry:
-    """A command started on the page that has no run yet or never ran, with its display style."""
-
-    order: CommandOrder
-    look: Look
-    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,7 +262,7 @@ def log_of(grant: Grant, reader: Identity, now: dt.datetime, asked: Asked) -> Lo
     counts agree.
     """
     show = asked.show if asked.show in FILTERS else ""
-    orders = _recent(grant, now, asked.order)
+    orders = recent_orders(grant, now, asked.order)
     runs = grant.runs.select_related("target", "decided_by", "session", "order", "held_commit")
     runs = runs.defer("held_commit__sealed_content")
     runs = runs.annotate(watched_by=ArraySubquery(_names_of_watchers(now)))
@@ -285,7 +275,7 @@ def log_of(grant: Grant, reader: Identity, now: dt.datetime, asked: Asked) -> Lo
     opened = _opened(asked, page, {order.pk: order.run_id for order in orders}, own=live)
     return Log(
         entries=_entries(page.rows, grant, reader, now, opened),
-        orders=[_order(order, now) for order in orders if order.run_id is None and not page.newer],
+        orders=[order_entry(order, now) for order in orders if order.run_id is None and not page.newer],
         counts=_counts(grant),
         before=page.before,
         newer=page.newer,
@@ -348,9 +338,21 @@ def _entries(
             now=now,
             statements=commits.get(run.pk, ()),
             file=files.get(run.pk),
+            transfer=_transfer(run) if reader.pk == grant.holder_id else None,
         )
         for run in runs
     ]
+
+
+def _transfer(run: CommandRun) -> int | None:
+    """Return the order of a transfer that was started on the page."""
+    order = getattr(run, "order", None)
+    return order.pk if order is not None and is_transfer(tuple(run.argv)) else None
+
+
+def entry_of(run: CommandRun, grant: Grant, reader: Identity, now: dt.datetime) -> RunEntry:
+    """Return the entry of one run, as the log shows it, without its output."""
+    return _entries([run], grant, reader, now, None)[0]
 
 
 def _counts(grant: Grant) -> Counts:
@@ -358,27 +360,6 @@ def _counts(grant: Grant) -> Counts:
     wanted = {name: Count("pk", filter=condition) for name, condition in FILTERS.items()}
     found = CommandRun.objects.filter(pk__in=latest).aggregate(all=Count("pk"), **wanted)
     return Counts(found, more=found["all"] > COUNTED)
-
-
-def _recent(grant: Grant, now: dt.datetime, wanted: int | None) -> list[CommandOrder]:
-    """Return the recent orders without a run, and the requested order."""
-    recent = Q(run__isnull=True, created_at__gt=now - RECENT)
-    found = grant.orders.filter(recent | Q(pk=wanted) if wanted is not None else recent)
-    return list(found.select_related("target").order_by("-pk")[:20])
-
-
-def _order(order: CommandOrder, now: dt.datetime) -> OrderEntry:
-    if order.error:
-        return OrderEntry(order, Look("bad", "alert", "Not run"), order.error)
-    if order.claimed_at is None and order.lapses_at <= now:
-        why = "no gateway picked it up in time. Nothing ran. Run it again when a gateway is available."
-        return OrderEntry(order, Look("bad", "clock", "Expired"), why)
-    if order.claimed_at is not None and order.claimed_at + BEGINS_WITHIN <= now:
-        return OrderEntry(
-            order, Look("bad", "alert", "Not run"), "the gateway that picked it up stopped before running it."
-        )
-    word = "Waiting for a gateway" if order.claimed_at is None else "Starting"
-    return OrderEntry(order, Look("info", "", word), "")
 
 
 def _seconds(start: dt.datetime | None, now: dt.datetime) -> int:

@@ -16,6 +16,8 @@ from sessions_app.policy.commands.argv.quoting import quote
 from sessions_app.policy.commands.kinds import describe, forms_of
 from sessions_app.policy.durations import say_duration
 from sessions_app.queries.catalog import command_sets as commands
+from sessions_app.queries.gateways.ordered_files import most_on_page
+from sessions_app.web.layout.uploads import FIELD
 
 _SHELL_PLAIN = re.compile(r"[A-Za-z0-9_./:@%+,=\- ]+")
 
@@ -49,6 +51,31 @@ class Runnable:
     elsewhere: str = "a terminal"
 
     @property
+    def transfer(self) -> str:
+        """The direction of a transfer: `get`, `put` or `list`; empty for a command."""
+        return self.view.text.partition(" ")[0] if self.view.file else ""
+
+    @property
+    def button(self) -> str:
+        """The text of the button that runs the command."""
+        return {"get": "Download", "put": "Upload", "list": "List"}.get(self.transfer, "Run")
+
+    @property
+    def file_field(self) -> str:
+        """The name of the field with the file to upload."""
+        return f"{FIELD}{self.view.index}"
+
+    @property
+    def most(self) -> int:
+        """The maximum size of a file on the page, in bytes."""
+        return settings.PAGE_FILE_BYTES
+
+    @property
+    def most_text(self) -> str:
+        """The maximum size of a file on the page, for display."""
+        return most_on_page()
+
+    @property
     def destructive(self) -> bool:
         """Whether the command is destructive."""
         return self.view.effect == "destructive"
@@ -78,7 +105,8 @@ class Runnable:
     @property
     def names(self) -> str:
         """The command's form fields, each with the name that errors use: `v.2.lines:lines`."""
-        return " ".join(f"{field.name}:{field.free.name}" for field in self.fields)
+        of_file = [f"{self.file_field}:{self.file_field}"] if self.transfer == "put" else []
+        return " ".join([*(f"{field.name}:{field.free.name}" for field in self.fields), *of_file])
 
 
 def field_name(index: int, name: str) -> str:
@@ -101,7 +129,10 @@ def runnable_of(
     account = _account(grant, target, now) if runs_by_gateway(grant) else ""
     fillable = forms.fillable(compiled)
     where = "a database client" if grant.cluster.kind == "postgres" else "a terminal"
-    return [_runnable(view, account, typed, form=view.index in fillable, elsewhere=where) for view in views]
+    return [
+        _runnable(view, account, typed, form=bool(view.file) or view.index in fillable, elsewhere=where)
+        for view in views
+    ]
 
 
 def _runnable(

@@ -24,6 +24,7 @@ _READERS = {
         run_output run_watch
         recording recording_cast"""
     ),
+    "alice": "grant_transfer",
     "bob admin": "policy_simulate history webhook",
     "admin": (
         """
@@ -68,6 +69,7 @@ _ACTS_ON_AN_OBJECT = """
     request_withdraw request_remind request_comment bookmark_delete incident_access incident_close
     workflow_join
     approval_decide grant_end grant_credential grant_release grant_retry grant_extend grant_review grant_run
+    grant_file grant_upload file_take
     grant_delegate
     approval_undo
     hold_decide hold_remind hold_withdraw
@@ -91,7 +93,7 @@ def page_names() -> set[str]:
 
 
 def address(
-    name: str, *, request, grant, run, recorded, key, token, identity, notice, incident, bookmark
+    name: str, *, request, grant, run, recorded, key, token, identity, notice, incident, bookmark, transfer
 ) -> str:
     """The address of a page for these objects."""
     needed = {
@@ -102,9 +104,10 @@ def address(
         "incident incident_live incident_access incident_close workflow_join": [incident.ref],
         (
             "grant grant_live grant_end grant_credential grant_release grant_retry grant_extend grant_review "
-            "grant_receipt grant_run grant_delegate"
+            "grant_receipt grant_run grant_delegate grant_file grant_upload"
         ): [grant.ref],
         "run_output run_watch run_stop hold_decide hold_remind hold_withdraw": [grant.ref, run.pk],
+        "grant_transfer file_take": [transfer.grant.ref, transfer.pk],
         "recording recording_cast": [recorded.pk],
         "cluster cluster_edit cluster_checks cluster_check cluster_authority cluster_remove": ["web"],
         "command_set command_set_edit command_set_publish command_set_remove command_set_try": [

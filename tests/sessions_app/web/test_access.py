@@ -13,6 +13,7 @@ from sessions_app.models import (
     AccessRequest,
     Approval,
     Bookmark,
+    CommandOrder,
     CommandRun,
     Comment,
     Grant,
@@ -37,6 +38,7 @@ from tests.sessions_app.web.pages import (
 from tests.support.servers.issuer import trust_file
 from tests.support.servers.receiver import webhook_file
 from tests.support.world import acts
+from tests.support.world.files import earlier_listing
 from tests.support.world.sources import DESK
 
 pytestmark = pytest.mark.slow
@@ -58,6 +60,7 @@ class Things:
     notice: Notice
     incident: Workflow
     bookmark: Bookmark
+    transfer: CommandOrder
 
     def address(self, name: str) -> str:
         return address(name, **self.__dict__)
@@ -93,7 +96,8 @@ def things(world, now) -> Things:
     bookmark = save_bookmark(
         identity=world.alice, page="request", name="Nightly", query="cluster=web", now=now
     )
-    return Things(world.request(), grant, *runs, key, token, world.dora, notice, world.incident(), bookmark)
+    rest = (key, token, world.dora, notice, world.incident(), bookmark, earlier_listing(grant, now))
+    return Things(world.request(), grant, *runs, *rest)
 
 
 def test_every_page_is_in_these_tests():

@@ -50,6 +50,7 @@ class Scene:
     incident: Any = None
     notice: Any = None
     bookmark: Any = None
+    transfer: Any = None
     draft: Any = None
     reading: Any = None
     past: Any = None
@@ -116,9 +117,16 @@ def make_scene(now: dt.datetime, recordings: Path, *, extremes: bool = True) -> 
     _desk(scene)
     _waiting(scene)
     _webhooks(scene)
+    _transfer(scene)
     if extremes:
         world.request(scene.people["max"], now=now, reason="w" * 300, ticket="CHG-" + "9" * 100)
     return scene
+
+
+def _transfer(scene: Scene) -> None:
+    from tests.support.world.files import earlier_listing
+
+    scene.transfer = earlier_listing(scene.grant, scene.now)
 
 
 def _workflow(scene: Scene) -> None:
