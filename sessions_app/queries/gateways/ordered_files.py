@@ -128,6 +128,9 @@ def entries_of(file: OrderedFile, now: dt.datetime) -> list[ListedEntry]:
     """Return the entries of a complete listing. Raises FileGone and CannotDecrypt."""
     content = b"".join(pieces_of(file.pk, key_of(file), lambda: now))
     return [
-        ListedEntry(name, is_folder, size, dt.datetime.fromtimestamp(time, dt.UTC))
+        # A target can report any time. Pages show those up to the year 3000.
+        ListedEntry(
+            name, is_folder, size, dt.datetime.fromtimestamp(min(max(time, 0), 32_503_680_000), dt.UTC)
+        )
         for name, is_folder, size, time in json.loads(content)
     ]

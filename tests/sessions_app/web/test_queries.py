@@ -50,6 +50,7 @@ MAIN = {
         "request_new": 19,
         "grants": 10,
         "grant": 24,
+        "grant_transfer": 14,
         "timeline": 15,
         "incident": 27,
         "workflows": 10,

@@ -119,8 +119,11 @@ def test_a_long_listing_has_pages_and_an_empty_one_says_so(grant, as_alice):
     says(read(as_alice, listed(as_alice, grant)), "The folder is empty")
 
 
-def test_names_from_the_target_are_inert(grant, as_alice):
-    page = read(as_alice, listed(as_alice, grant, ("<script>x</script>", False, 1, 0)))
+def test_names_and_times_from_the_target_are_inert(grant, as_alice):
+    page = read(
+        as_alice,
+        listed(as_alice, grant, ("<script>x</script>", False, 10**18, 10**12 - 1), ("b", False, 1, -1)),
+    )
     assert "&lt;script&gt;x" in page
     assert "<script>x" not in page
 
