@@ -110,6 +110,8 @@ class OrderedTransfer:
                 return False
             while at < size:
                 part = await download.read(at, PIECE)
+                if not part:
+                    return False
                 at += len(part)
                 digest.update(part)
                 await self._keep(sender.seal(part))
