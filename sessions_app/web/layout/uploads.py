@@ -114,14 +114,14 @@ class SealedUploads(FileUploadHandler):
 
 
 class CannotKeepFile(StintError):
-    """The web process could not keep the file. Nothing was transferred. Tell an administrator."""
+    """The web process could not keep the file. Nothing was transferred. Try again in a moment."""
 
     code = "cannot_keep_file"
     status = 503
 
 
 def _unkept(error: OSError) -> CannotKeepFile:
-    return CannotKeepFile(f"The file could not be kept: {error.strerror}.", hint="Tell an administrator.")
+    return CannotKeepFile(f"The file could not be kept: {error.strerror}.", hint="Try again in a moment.")
 
 
 def sent_file(request: HttpRequest) -> SealedFile | None:
