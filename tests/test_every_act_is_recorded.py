@@ -103,6 +103,7 @@ NO_ACTS = {
         """
         sessions_app.operations.sessions.authorize_use.authorize_use
         sessions_app.operations.sessions.open_session.lock_live
+        sessions_app.operations.sessions.order_command.use_on_page
         sessions_app.operations.sessions.proofs.page.uses_from_page"""
     ),
     "one's own notices, searches and their marks, which nobody else sees": (

@@ -46,7 +46,6 @@ class Migration(migrations.Migration):
                 (
                     "order",
                     models.OneToOneField(
-                        db_constraint=False,
                         on_delete=django.db.models.deletion.DO_NOTHING,
                         related_name="file",
                         to="sessions_app.commandorder",
@@ -64,7 +63,6 @@ class Migration(migrations.Migration):
                 (
                     "file",
                     models.ForeignKey(
-                        db_constraint=False,
                         db_index=False,
                         on_delete=django.db.models.deletion.DO_NOTHING,
                         related_name="pieces",

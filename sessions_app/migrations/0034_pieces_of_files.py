@@ -10,31 +10,44 @@ from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 
 from broker.audit.migrations._schema import run
 
-_FILES = """
-ALTER TABLE {schema}.sessions_app_orderedfile ADD CONSTRAINT file_of_order
-    FOREIGN KEY (order_id) REFERENCES {schema}.sessions_app_commandorder (id) ON DELETE CASCADE
-"""
 # A lost piece only makes its holder start again. Encrypted bytes can't be compressed.
 _PIECES = """
-ALTER TABLE {schema}.sessions_app_filepiece SET UNLOGGED,
-    ALTER COLUMN sealed SET STORAGE EXTERNAL,
-    ADD CONSTRAINT piece_of_file
-    FOREIGN KEY (file_id) REFERENCES {schema}.sessions_app_orderedfile (id) ON DELETE CASCADE
+ALTER TABLE {schema}.sessions_app_filepiece SET UNLOGGED, ALTER COLUMN sealed SET STORAGE EXTERNAL
 """
-_BACK = """
-ALTER TABLE {schema}.sessions_app_filepiece DROP CONSTRAINT piece_of_file, SET LOGGED;
-ALTER TABLE {schema}.sessions_app_orderedfile DROP CONSTRAINT file_of_order
-"""
+_BACK = "ALTER TABLE {schema}.sessions_app_filepiece SET LOGGED"
+_KEYS = (
+    ("sessions_app_orderedfile", "order_id", "sessions_app_commandorder"),
+    ("sessions_app_filepiece", "file_id", "sessions_app_orderedfile"),
+)
+
+
+def _keys(then: str) -> list[str]:
+    """Return statements that replace the constraints, whose names Django has chosen. ``then`` is what a
+    deletion does.
+    """
+    return [
+        f"""
+DO $$
+DECLARE v_name text;
+BEGIN
+    SELECT conname INTO STRICT v_name FROM pg_constraint WHERE contype = 'f'
+       AND conrelid = '{{schema}}.{table}'::regclass AND confrelid = '{{schema}}.{other}'::regclass;
+    EXECUTE format('ALTER TABLE {{schema}}.{table} DROP CONSTRAINT %I, ADD CONSTRAINT %I FOREIGN KEY'
+        ' ({column}) REFERENCES {{schema}}.{other} (id) {then} DEFERRABLE INITIALLY DEFERRED', v_name, v_name);
+END $$
+"""  # noqa: S608  # fixed text
+        for table, column, other in _KEYS
+    ]
 
 
 def install(_apps: Apps, editor: BaseDatabaseSchemaEditor) -> None:
-    """Add the constraints, and take the pieces out of the write-ahead log."""
-    run(editor, _FILES, _PIECES)
+    """Let deletions cascade, and take the pieces out of the write-ahead log."""
+    run(editor, _PIECES, *_keys("ON DELETE CASCADE"))
 
 
 def restore(_apps: Apps, editor: BaseDatabaseSchemaEditor) -> None:
-    """Remove the constraints."""
-    run(editor, _BACK)
+    """Restore the constraints and the write-ahead log."""
+    run(editor, _BACK, *_keys(""))
 
 
 class Migration(migrations.Migration):

@@ -17,9 +17,8 @@ class OrderedFile(models.Model):
     once it was taken, at ``kept_until``, and when its grant or its run ends without it.
     """
 
-    order = models.OneToOneField(
-        CommandOrder, on_delete=models.DO_NOTHING, related_name="file", db_constraint=False
-    )
+    # The database deletes the row with its order.
+    order = models.OneToOneField(CommandOrder, on_delete=models.DO_NOTHING, related_name="file")
     grant = models.ForeignKey(Grant, on_delete=models.PROTECT, related_name="+")
     holder = models.ForeignKey(Identity, on_delete=models.PROTECT, related_name="+")
     direction = models.CharField(max_length=4)
@@ -41,14 +40,8 @@ class OrderedFile(models.Model):
 class FilePiece(models.Model):
     """One encrypted piece of a file. A complete file ends with an empty piece."""
 
-    file = models.ForeignKey(
-        OrderedFile,
-        on_delete=models.DO_NOTHING,
-        related_name="pieces",
-        db_constraint=False,
-        # The unique constraint has an index that begins with the file.
-        db_index=False,
-    )
+    # The database deletes the row with its file. The unique constraint has an index that begins with the file.
+    file = models.ForeignKey(OrderedFile, on_delete=models.DO_NOTHING, related_name="pieces", db_index=False)
     number = models.PositiveIntegerField()
     sealed = models.BinaryField()
 

@@ -212,8 +212,8 @@ def _limit(order: CommandOrder, direction: str) -> None:
     if direction == "list":
         listings = OrderedFile.objects.filter(grant=order.grant_id, direction="list")
         old = listings.filter(complete_at__isnull=False).order_by("-pk").values_list("pk", flat=True)
-        gone = OrderedFile.objects.filter(pk__in=list(old[LISTINGS - 1 :]))
-        gone._raw_delete(gone.db)  # noqa: SLF001  # the database deletes the pieces
+        # The database deletes the pieces.
+        OrderedFile.objects.filter(pk__in=list(old[LISTINGS - 1 :])).delete()
         return
     with connection.cursor() as cursor:
         cursor.execute(

@@ -50,7 +50,7 @@ MAIN = {
         "request_new": 19,
         "grants": 10,
         "grant": 24,
-        "grant_transfer": 14,
+        "grant_transfer": 11,
         "timeline": 15,
         "incident": 27,
         "workflows": 10,

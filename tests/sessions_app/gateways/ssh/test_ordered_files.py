@@ -212,7 +212,7 @@ def test_of_an_upload_whose_grant_ends_nothing_is_published(grant, folder):
     revoke(grant)
     run_of(asked, "cut", "done", "failed")
     eventually(lambda: not left())
-    assert [name for name in names(folder / "new") if name.startswith(".")] == []
+    eventually(lambda: not any(name.startswith(".") for name in names(folder / "new")))
     assert "late.bin" not in names(folder / "new") or asked.run.state == "done"
 
 
