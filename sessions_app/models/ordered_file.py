@@ -40,7 +40,7 @@ class OrderedFile(models.Model):
 class FilePiece(models.Model):
     """One encrypted piece of a file. A complete file ends with an empty piece."""
 
-    # The database deletes the row with its file. The unique constraint has an index that begins with the file.
+    # The database deletes the row with its file. The unique constraint's index begins with the file.
     file = models.ForeignKey(OrderedFile, on_delete=models.DO_NOTHING, related_name="pieces", db_index=False)
     number = models.PositiveIntegerField()
     sealed = models.BinaryField()
