@@ -18,12 +18,14 @@ class CommandOrder(models.Model):
     """One command line that a holder wants a gateway to run on one target, ordered on the page of the grant.
 
     A gateway for the target's kind claims the order, and runs the line as if it came from a terminal. An
-    order that is not claimed by ``lapses_at`` expires.
+    order that is not claimed by ``lapses_at`` expires. ``line`` is its recorded form. If that hides secret
+    values, ``sealed_line`` is the line to run, until the order is claimed or expires.
     """
 
     grant = models.ForeignKey(Grant, on_delete=models.PROTECT, related_name="orders")
     target = models.ForeignKey(Target, on_delete=models.PROTECT, related_name="+")
     line = models.TextField()
+    sealed_line = models.BinaryField(null=True)
     asked_by = models.ForeignKey(Identity, on_delete=models.PROTECT, related_name="+")
     client_address = models.CharField(max_length=64, blank=True)
     created_at = models.DateTimeField(db_default=Now())

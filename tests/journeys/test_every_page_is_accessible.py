@@ -29,11 +29,11 @@ def test_a_page_is_accessible_in_light_and_dark_on_every_screen(stage, name):
 
 
 def _check(page: Page) -> None:
-    found = _inaccessible(page)
+    found = inaccessible(page)
     assert not found, f"{page.url}{lines(found)}"
 
 
-def _inaccessible(page: Page) -> list[str]:
+def inaccessible(page: Page) -> list[str]:
     axe.load(page)
     found = []
     for size in SIZES:

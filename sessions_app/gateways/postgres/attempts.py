@@ -27,15 +27,16 @@ from sessions_app.gateways.core.recording import Recording
 from sessions_app.gateways.core.registry import OpenSession
 from sessions_app.gateways.core.tally import KNOWN_S, Tally
 from sessions_app.gateways.postgres import wire
-from sessions_app.gateways.postgres.hiding import Hiding
 from sessions_app.gateways.postgres.transcript import Transcript
 from sessions_app.operations.sessions.finish_run import finish_run
 from sessions_app.operations.sessions.proofs.postgres import StatementUse
 from sessions_app.operations.sessions.try_command import Tried, try_command
 from sessions_app.policy.commands.answers import Allowed, CompiledSet, Refused
+from sessions_app.policy.commands.postgres.hiding import Hiding
 from sessions_app.policy.commands.postgres.sql.showing import Shown
 from sessions_app.policy.commands.postgres.statement_set import StatementSet
 from sessions_app.policy.commands.postgres.statements import Prepared, Runs, decide_line, prepare
+from sessions_app.queries.grants.secret_values import secret_digests
 from sessions_app.queries.requests.offers import Question
 
 REFUSED, NO_ANSWER = "42501", "57P03"
@@ -117,7 +118,7 @@ class Attempts:
     def __init__(self, shared: Shared, session: OpenSession[StatementUse], tally: Tally) -> None:
         self._shared, self._session, self._use = shared, session, session.use
         self._tally = tally
-        self._hiding = Hiding(session.use.compiled, session.use.mark)
+        self.hiding = Hiding(session.use.compiled, secret_digests(session.use.mark))
         # The order from a page that these statements carry out, and the object that keeps their results.
         self.order_id: int | None = None
         self.transcript: Transcript | None = None
@@ -140,10 +141,10 @@ class Attempts:
 
         ``question`` queries which other access would allow the statement.
         """
-        shown = self._hiding.text(line, values)
+        shown = self.hiding.text(line, values)
         self._note(shown)
         try:
-            await self._try(shown, self._hiding.refused(refused))
+            await self._try(shown, self.hiding.refused(refused))
             url = await self._shared.database.run(self._url, refused=refused, line=line, question=question)
         except StintError as error:
             return NotRun(error_of(error))
@@ -214,7 +215,7 @@ class Attempts:
         return run
 
     def _recorded(self, runs: Runs) -> Allowed:
-        return runs.recorded(self._hiding.digest)
+        return runs.recorded(self.hiding.digest)
 
     def _look(self) -> None:
         """Turn repeats that take long into runs of their own."""
@@ -320,7 +321,7 @@ class Attempts:
             finish_run,
             run_id=run.tried.run_id,
             state=state,
-            reason=self._hiding.failure(reason) or why,
+            reason=self.hiding.failure(reason) or why,
             output_bytes=run.size,
             rows=run.rows if run.sent else None,
             recording=recording.path,

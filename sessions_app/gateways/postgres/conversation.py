@@ -248,6 +248,10 @@ class Conversation(Cuttable):
 
     # Between both sides
 
+    def flush(self) -> None:
+        """Send the client now what is queued for it."""
+        self._out.flush()
+
     def _to_client(self, data: bytes) -> None:
         self._out.write(data)
         if self._attempts.transcript is not None:

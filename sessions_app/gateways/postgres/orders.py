@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
 from broker.kernel.errors import Unavailable
@@ -22,6 +23,7 @@ from sessions_app.gateways.postgres.upstream import NotConnected
 from sessions_app.operations.sessions.authorize_use import used_from
 from sessions_app.operations.sessions.claim_order import Claimed
 from sessions_app.operations.sessions.proofs.postgres import HolderStatements, StatementUse
+from sessions_app.policy.commands.postgres.hiding import Hiding
 from sessions_app.queries.record.recording_files import Room, Rooms
 
 
@@ -81,13 +83,15 @@ async def run_ordered(
     begin: Callable[[Coroutine[Any, Any, None]], None],
     claimed: Claimed,
 ) -> None:
-    """Try the line of an order and run it if allowed. Raises StintError if nothing could be recorded.
+    """Try the line of an order and run it if allowed. Raises StintError if nothing could be recorded or
+    decrypted.
 
     ``begin`` runs what may continue after the statement has ended.
     """
     if not isinstance(claimed.use, HolderStatements):
         raise AssertionError  # noqa: TRY004  # an endpoint gets only orders of its own protocol
     use: StatementUse = used_from(claimed.use, claimed.client_address)
+    text = claimed.text()
     session: OpenSession[StatementUse] = await open_from_page(shared.node, shared.database, use)
     try:
         room = await shared.database.run(rooms.room_for, grant_id=use.grant_id)
@@ -98,19 +102,27 @@ async def run_ordered(
     except BaseException:
         session.close("it could not be opened")
         raise
-    client = PageClient(claimed.line)
+    client = PageClient(text)
     talk = Conversation(shared, session, client, client, upstream, tally, begin)
     talk.attempts.order_id = claimed.order_id
-    talk.attempts.kept = lambda run: _kept(shared, use, client, run, room)
+
+    def kept(run: Run) -> Recording | None:
+        talk.flush()
+        return _kept(shared, use, client, run, room, talk.attempts.hiding)
+
+    talk.attempts.kept = kept
     await talk.run()
 
 
-def _kept(shared: Shared, use: StatementUse, client: PageClient, run: Run, room: Room) -> Recording | None:
+def _kept(
+    shared: Shared, use: StatementUse, client: PageClient, run: Run, room: Room, hiding: Hiding
+) -> Recording | None:
     """Keep the result of a statement as its recording. Without columns, there is nothing to keep.
 
     Raises OSError.
     """
-    if not client.result.columns:
+    if not client.result.columns or run.runs is None:
         return None
     title = f"{use.grant_ref} {use.holder} on {use.target.name}: {run.entry.line}"
-    return write(client.result, use.grant_ref, run.entry.run_id, title, shared.node.clock.now(), room)
+    shown = partial(hiding.result, run.runs)
+    return write(client.result, use.grant_ref, run.entry.run_id, title, shared.node.clock.now(), room, shown)

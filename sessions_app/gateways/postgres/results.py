@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from django.conf import settings
@@ -51,12 +52,21 @@ def _names(fields: Fields) -> list[str]:
 
 
 def write(
-    result: Result, grant_ref: str, run_id: int, title: str, started: dt.datetime, room: Room
+    result: Result,
+    grant_ref: str,
+    run_id: int,
+    title: str,
+    started: dt.datetime,
+    room: Room,
+    shown: Callable[[str], str] = str,
 ) -> Recording:
-    """Write a result as the recording of a run, and return it. Raises OSError."""
+    """Write a result as the recording of a run, and return it. ``shown`` returns a value as it may be kept.
+
+    Raises OSError.
+    """
     recorder = Recorder(
         settings.RECORDINGS_DIR, recording_path(grant_ref, run_id), title=title, started=started, room=room
     )
-    for row in (result.columns, *result.rows):
+    for row in (result.columns, *([value and shown(value) for value in row] for row in result.rows)):
         recorder.output(json.dumps(row, ensure_ascii=False).encode() + b"\n", error=False)
     return recorder.close()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from broker.kernel.crypto import SecretLocation, place_of, unseal
 from sessions_app.models import CommandOrder, OrderedFile
 from sessions_app.operations.sessions.authorize_use import AnyUse
 from sessions_app.operations.sessions.proofs.page import uses_from_page
@@ -22,8 +23,9 @@ class ClaimedFile:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claimed:
     """An order that this gateway must run. ``use`` is None if its holder can no longer use the target.
-    ``suspended`` is a sentence about the grant's suspension; empty if it isn't suspended. ``file`` is where
-    the content of an ordered transfer is or goes.
+    ``suspended`` is a sentence about the grant's suspension; empty if it isn't suspended. ``line`` is the
+    recorded form of the line that ``text`` returns. ``file`` is where the content of an ordered transfer is
+    or goes.
     """
 
     order_id: int
@@ -33,6 +35,14 @@ class Claimed:
     use: AnyUse | None
     suspended: str = ""
     file: ClaimedFile | None = None
+    sealed: bytes | None = field(default=None, repr=False)
+    sealed_at: SecretLocation | None = field(default=None, repr=False)
+
+    def text(self) -> str:
+        """Return the line to run. Raises CannotDecrypt."""
+        if self.sealed is None or self.sealed_at is None:
+            return self.line
+        return unseal(self.sealed, place=self.sealed_at).decode()
 
 
 def claim_order(*, order_id: int, gateway_id: int, now: dt.datetime) -> Claimed | None:
@@ -44,6 +54,8 @@ def claim_order(*, order_id: int, gateway_id: int, now: dt.datetime) -> Claimed 
     if mine.update(claimed_at=now, claimed_by_id=gateway_id) != 1:
         return None
     order = CommandOrder.objects.select_related("grant__cluster", "target").get(pk=order_id)
+    if order.sealed_line is not None:
+        CommandOrder.objects.filter(pk=order_id).update(sealed_line=None)
     uses = uses_from_page(
         holder_id=order.asked_by_id,
         kind=order.grant.cluster.kind,
@@ -57,6 +69,8 @@ def claim_order(*, order_id: int, gateway_id: int, now: dt.datetime) -> Claimed 
         order_id=order.pk,
         grant_ref=order.grant.ref,
         line=order.line,
+        sealed=None if order.sealed_line is None else bytes(order.sealed_line),
+        sealed_at=place_of(order, "sealed_line"),
         client_address=order.client_address,
         use=next((use for use in uses if use.target.id == order.target_id), None),
         file=_file_of(order),

@@ -13,6 +13,7 @@ from accounts.actors import actor_of
 from accounts.models import Identity
 from broker.audit.events import Event
 from broker.audit.record import record
+from broker.kernel.crypto import place_of, seal
 from broker.kernel.errors import Conflict, Forbidden, InvalidInput, NotFound
 from broker.kernel.text import MAX_STORED, recordable
 from sessions_app.models import CommandOrder, Grant
@@ -21,10 +22,11 @@ from sessions_app.operations.grants.issue_http_token import check_usable
 from sessions_app.operations.sessions.authorize_use import AnyUse
 from sessions_app.operations.sessions.proofs.page import uses_from_page
 from sessions_app.operations.sessions.try_command import explain
-from sessions_app.policy.commands.answers import Refused
+from sessions_app.policy.commands.answers import Allowed, Refused
 from sessions_app.policy.commands.argv.quoting import QuoteRefused
 from sessions_app.policy.commands.kind import Forms
 from sessions_app.policy.commands.kinds import decide, forms_of
+from sessions_app.queries.grants.secret_values import secret_digests
 
 LAPSES = dt.timedelta(seconds=30)
 # The same limit as for one SSH connection.
@@ -60,24 +62,28 @@ def order_command(
 
     The command language quotes and checks the line, and the gateway checks it again. A line that is not
     allowed is also ordered, so that the gateway refuses and records it like any other; then LineRefused is
-    raised. Also raises NotFound (not the actor's grant), GrantIsOver, InvalidInput, TooManyOrders.
+    raised. Secret values are stored encrypted until the gateway claims the order. Also raises NotFound (not
+    the actor's grant), GrantIsOver, InvalidInput, TooManyOrders.
     """
     use, forms = use_on_page(grant_id, actor, target, now)
     decision = forms.lines_for(use.compiled, index, values)
-    line = line_typed(use, forms, index, values) if isinstance(decision, Refused) else decision.line
-    check_length(line, values)
+    line, shown = _lines(use, forms, decision, index, values)
+    check_length(values, line, shown)
     refused = isinstance(decision, Refused) and isinstance(decide(use.compiled, line), Refused)
     with transaction.atomic():
         make_room(grant_id, now)
-        order = CommandOrder.objects.create(
+        order = CommandOrder(
             grant_id=grant_id,
             target_id=use.target.id,
-            line=recordable(line),
+            line=recordable(shown),
             asked_by=actor,
             client_address=client_address[:64],
             created_at=now,
             lapses_at=now + LAPSES,
         )
+        if shown != line:
+            order.sealed_line = seal(line.encode(errors="replace"), place=place_of(order, "sealed_line"))
+        order.save(force_insert=True)
         record(
             event=Event.COMMAND_ORDERED,
             actor=actor_of(actor),
@@ -117,11 +123,24 @@ def use_on_page(grant_id: int, actor: Identity, target: str, now: dt.datetime) -
     )
 
 
-def line_typed(use: AnyUse, forms: Forms, index: int, values: Mapping[str, str]) -> str:
-    """Return the line as a person would have typed it, even if it is not allowed.
+def _lines(
+    use: AnyUse, forms: Forms, decision: Allowed | Refused, index: int, values: Mapping[str, str]
+) -> tuple[str, str]:
+    """Return the line to run, and its recorded form, which has digests in place of secret values.
 
     Raises InvalidInput if the line could not be typed.
     """
+    hides = forms.hides(use.compiled)
+    if isinstance(decision, Allowed) and not hides:
+        return decision.line, decision.line
+    line = line_typed(use, forms, decision, index, values)
+    return line, forms.recorded(use.compiled, line, secret_digests(use.mark)) if hides else line
+
+
+def line_typed(
+    use: AnyUse, forms: Forms, decision: Allowed | Refused, index: int, values: Mapping[str, str]
+) -> str:
+    """Return the line as a person would have typed it, even if it is not allowed. Raises InvalidInput."""
     try:
         line = forms.line_of(use.compiled, index, values)
     except QuoteRefused as error:
@@ -132,17 +151,16 @@ def line_typed(use: AnyUse, forms: Forms, index: int, values: Mapping[str, str])
             fields={name: ["Contains a line break or a NUL character."] for name in odd},
         ) from error
     if line is None:
-        raise InvalidInput(
-            "A value is missing, or the grant does not have this command.",
-            hint="Fill in every field.",
-            fields={name: ["Required."] for name, value in values.items() if not value},
-        )
+        if isinstance(decision, Refused) and decision.value:
+            at = decision.value
+            raise InvalidInput(f"{decision.reason}.", fields={at: [f"{decision.reason}."]})
+        raise InvalidInput("The grant does not have this command.", hint="Choose a listed one.")
     return line
 
 
-def check_length(line: str, values: Mapping[str, str]) -> None:
+def check_length(values: Mapping[str, str], *lines: str) -> None:
     """Raise InvalidInput if a line is too long to store in full, because the gateway runs the stored line."""
-    if len(line) > MAX_STORED:
+    if max(map(len, lines)) > MAX_STORED:
         says = f"The command is longer than {MAX_STORED} characters."
         longest = max(values, key=lambda name: len(values[name]), default="line")
         raise InvalidInput(

@@ -151,12 +151,14 @@ def _decided(
     else:
         found = lines_for(use.compiled, wanted.index, wanted.values)
         line = (
-            found.line if isinstance(found, Allowed) else line_typed(use, forms, wanted.index, wanted.values)
+            found.line
+            if isinstance(found, Allowed)
+            else line_typed(use, forms, found, wanted.index, wanted.values)
         )
         decision = decide(use.compiled, line)
         # The form's own refusal names the field.
         decision = found if isinstance(decision, Refused) and isinstance(found, Refused) else decision
-    check_length(line, wanted.values)
+    check_length(wanted.values, line)
     if isinstance(decision, Refused):
         return line, decision
     transfer = decision.transfer

@@ -17,6 +17,7 @@ from broker.audit.events import Event
 from broker.audit.record import Json, record
 from sessions_app.models import (
     AccessPolicy,
+    CommandOrder,
     CommandRun,
     HeldCommit,
     HeldFile,
@@ -51,9 +52,10 @@ def purge_recordings(*, folder: Path, now: dt.datetime) -> int:
     count toward limits and expire as well. Each deletion is recorded beforehand, so that no file disappears
     without an entry after a crash. Recordings under legal hold stay. Administrators are notified, once a day,
     when space is running out. Without a folder or a store, nothing else is done, because the folder is on
-    another machine. The rows that approvers saw of held transactions are deleted after the same time, and
-    the texts of held uploads with their holds.
+    another machine. The rows that approvers saw of held transactions are deleted after the same time, the
+    texts of held uploads with their holds, and the secret values of orders that no gateway claimed.
     """
+    CommandOrder.objects.filter(sealed_line__isnull=False, lapses_at__lte=now).update(sealed_line=None)
     # Decisions delete these at once. These are of holds that timed out, or whose grant ended.
     HeldFile.objects.exclude(run__in=CommandRun.objects.waiting(now)).delete()
     for policy in AccessPolicy.objects.all():

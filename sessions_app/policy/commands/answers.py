@@ -88,7 +88,7 @@ class FreeParameter:
     """A parameter whose value the holder chooses at each run.
 
     `limits` states exactly which values are accepted; `wanted` is the hint for the person who enters one.
-    `choices`, `low` and `high` configure the form field.
+    `choices`, `low` and `high` configure the form field. A `secret` value is never shown again.
     """
 
     name: str
@@ -98,6 +98,18 @@ class FreeParameter:
     choices: tuple[str, ...] = ()
     low: str | None = None
     high: str | None = None
+    secret: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Readable:
+    """What a form can read: each table with its columns, in document order. `where_required`: there must be a
+    condition. `limit` is the maximum number of rows (None: no limit).
+    """
+
+    tables: tuple[tuple[str, tuple[str, ...]], ...]
+    where_required: bool
+    limit: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +119,8 @@ class CommandView:
     `contain` is how its processes are contained, if it starts any. `detail` lists its consequences, one per
     line: the rules of a kubectl-like line, the limits of a body. `denies`: the command excludes uses that
     other commands allow. `as_root`: the command runs as root, even if Stint logs in as another account.
-    `file` is the path that it transfers; empty for other commands.
+    `file` is the path that it transfers; empty for other commands. `readable`: instead of values, a form
+    chooses columns and conditions.
     """
 
     index: int
@@ -121,6 +134,7 @@ class CommandView:
     detail: tuple[str, ...] = ()
     denies: bool = False
     file: str = ""
+    readable: Readable | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,11 +21,17 @@ class Forms:
       an unknown index, a missing or unknown value, and a value outside its type.
     - ``line_of(compiled, index, values)``: the filled line, allowed or not; None if the index is unknown or a
       value is missing. Raises QuoteRefused for a value that can't be quoted.
+    - ``hides(compiled)``: whether some values are secret. Then the line to run is that of ``line_of``,
+      because decisions contain no secrets.
+    - ``recorded(compiled, line, digests)``: a line of such a set in its recorded form. ``digests`` computes
+      the digests of secret values.
     """
 
     fillable: Callable[[Any], Collection[int]]
     lines_for: Callable[[Any, int, Mapping[str, str]], Allowed | Refused]
     line_of: Callable[[Any, int, Mapping[str, str]], str | None]
+    hides: Callable[[Any], bool] = lambda compiled: False  # noqa: ARG005  # most kinds have no secret values
+    recorded: Callable[[Any, str, Callable[[bytes], bytes]], str] = lambda compiled, line, digests: line  # noqa: ARG005
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,8 @@ from broker.kernel.errors import InvalidInput
 from sessions_app.models import CommandOrder
 from sessions_app.operations.sessions.order_file import Content, Wanted, order_file
 from sessions_app.operations.sessions.take_file import take_file
-from sessions_app.web.grants.grants import find_grant, number_of, stays_at, typed_values
+from sessions_app.web.grants.grants import find_grant, number_of, stays_at
+from sessions_app.web.grants.runnable import values_in
 from sessions_app.web.grants.transfer_page import transfer_page
 from sessions_app.web.layout.uploads import FIELD, sent_file, size_of_refused
 from sessions_app.web.layout.views import ACT, page, who
@@ -48,13 +49,15 @@ def upload(request: HttpRequest, ref: str) -> HttpResponse:
 
 def _ordered(request: HttpRequest, ref: str, content: Content | None) -> HttpResponse:
     index = number_of(request.POST.get("index", ""))
+    if index is None:
+        index = -1
     order = order_file(
         grant_id=find_grant(request, ref).pk,
         actor=who(request),
         target=request.POST.get("target", ""),
         wanted=Wanted(
-            index=index if index is not None else -1,
-            values=typed_values(request, index),
+            index=index,
+            values=values_in(request.POST.dict(), index),
             direction=request.POST.get("direction", ""),
             path=request.POST.get("path", ""),
         ),

@@ -39,7 +39,7 @@ from sessions_app.web.forms.times import typed_duration
 from sessions_app.web.grants.grant_page import GrantPage, grant_page
 from sessions_app.web.grants.grants_page import ListAsked, found_grants, grant_list
 from sessions_app.web.grants.log import Asked
-from sessions_app.web.grants.runnable import field_name
+from sessions_app.web.grants.runnable import values_in
 from sessions_app.web.layout.views import ACT, back, page, who
 
 View = Callable[[HttpRequest, str], HttpResponse]
@@ -212,28 +212,20 @@ def receipt_file(request: HttpRequest, ref: str) -> HttpResponse:
     return answer
 
 
-def typed_values(request: HttpRequest, index: int | None) -> dict[str, str]:
-    """Return the values that were typed into the form of a command."""
-    prefix = field_name(index if index is not None else -1, "")
-    return {
-        name.removeprefix(prefix): value
-        for name, value in request.POST.items()
-        if name.startswith(prefix) and isinstance(value, str)
-    }
-
-
 @page(ACT)
 @stays_at("run")
 def run(request: HttpRequest, ref: str) -> HttpResponse:
     """Queue one allowed command for a gateway, and redirect to the place where its output will appear."""
     grant = find_grant(request, ref)
     index = number_of(request.POST.get("index", ""))
+    if index is None:
+        index = -1
     order = order_command(
         grant_id=grant.pk,
         actor=who(request),
         target=request.POST.get("target", ""),
-        index=index if index is not None else -1,
-        values=typed_values(request, index),
+        index=index,
+        values=values_in(request.POST.dict(), index),
         client_address=address_of(request),
         now=clock.now(),
     )

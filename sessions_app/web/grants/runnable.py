@@ -17,8 +17,11 @@ from sessions_app.policy.commands.kinds import describe, forms_of
 from sessions_app.policy.durations import say_duration
 from sessions_app.queries.catalog import command_sets as commands
 from sessions_app.queries.gateways.ordered_files import most_on_page
+from sessions_app.web.grants.read_form import ReadForm
 from sessions_app.web.layout.uploads import FIELD
 
+# Begins the names of fields with secret values. No page shows them again (`web/layout/errors.py`).
+_NOT_SHOWN = "secret."
 _SHELL_PLAIN = re.compile(r"[A-Za-z0-9_./:@%+,=\- ]+")
 
 
@@ -39,8 +42,8 @@ class RunField:
 @dataclass(frozen=True, slots=True)
 class Runnable:
     """One allowed command, its fields, and the terminal line that runs it. ``copy`` is empty if the command
-    has free parameters. ``form``: the command can be run on the page. ``elsewhere`` is where it runs if it
-    can't.
+    has free parameters. ``form``: the command can be run on the page, with ``reading`` in place of fields if
+    its holder chooses what it reads.
     """
 
     view: CommandView
@@ -48,7 +51,7 @@ class Runnable:
     line: str
     copy: str
     form: bool = False
-    elsewhere: str = "a terminal"
+    reading: ReadForm | None = None
 
     @property
     def transfer(self) -> str:
@@ -105,15 +108,24 @@ class Runnable:
     @property
     def names(self) -> str:
         """The command's form fields, each with the name that errors use: `v.2.lines:lines`."""
+        if self.reading is not None:
+            return self.reading.names
         of_file = [f"{self.file_field}:{self.file_field}"] if self.transfer == "put" else []
         return " ".join([*(f"{field.name}:{field.free.name}" for field in self.fields), *of_file])
 
 
-def field_name(index: int, name: str) -> str:
-    """Return the form field's name for one parameter of one command. One form contains the fields of all
-    commands.
-    """
-    return f"v.{index}.{name}"
+def values_in(form: Mapping[str, str], index: int) -> dict[str, str]:
+    """Return the values of a submitted form for the parameters of one command."""
+    prefix = _prefix(index)
+    return {
+        name.removeprefix(prefix).removeprefix(_NOT_SHOWN): value
+        for name, value in form.items()
+        if name.startswith(prefix)
+    }
+
+
+def _prefix(index: int) -> str:
+    return f"v.{index}."
 
 
 def runnable_of(
@@ -128,20 +140,26 @@ def runnable_of(
         return []
     account = _account(grant, target, now) if runs_by_gateway(grant) else ""
     fillable = forms.fillable(compiled)
-    where = "a database client" if grant.cluster.kind == "postgres" else "a terminal"
-    return [
-        _runnable(view, account, typed, form=bool(view.file) or view.index in fillable, elsewhere=where)
-        for view in views
-    ]
+    return [_runnable(view, account, typed, form=bool(view.file) or view.index in fillable) for view in views]
 
 
-def _runnable(
-    view: CommandView, account: str, typed: Mapping[str, str], *, form: bool, elsewhere: str
-) -> Runnable:
+def _runnable(view: CommandView, account: str, typed: Mapping[str, str], *, form: bool) -> Runnable:
     line = _line(view, f"{account}@{settings.SSH_PUBLIC_HOST}") if account else ""
-    names = [(field_name(view.index, free.name), free) for free in view.free] if form else []
-    fields = [RunField(name, free, typed.get(name, "")) for name, free in names]
-    return Runnable(view, fields, line, "" if view.free else line, form, elsewhere)
+    fields = [_field(view.index, free, typed) for free in view.free] if form else []
+    reading = _reading(view, typed) if form else None
+    return Runnable(view, fields, line, "" if view.free else line, form, reading)
+
+
+def _field(index: int, free: FreeParameter, typed: Mapping[str, str]) -> RunField:
+    name = f"{_prefix(index)}{_NOT_SHOWN if free.secret else ''}{free.name}"
+    return RunField(name, free, "" if free.secret else typed.get(name, ""))
+
+
+def _reading(view: CommandView, typed: Mapping[str, str]) -> ReadForm | None:
+    if view.readable is None:
+        return None
+    submitted = typed if typed.get("index") == str(view.index) else None
+    return ReadForm(view.readable, _prefix(view.index), submitted)
 
 
 def _line(view: CommandView, place: str) -> str:

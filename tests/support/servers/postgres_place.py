@@ -95,6 +95,11 @@ commands:
     where: {id: {int: [1, 9]}, note: {pattern: "[a-z]{4,40}"}}
     secret: [note]
     effect: change
+  - sql: UPDATE app.orders SET note = {note} WHERE id < {id}
+    where: {id: {int: [1, 9]}, note: {pattern: "[a-z]{4,40}"}}
+    secret: [note]
+    hold: true
+    effect: change
 """
 # Every change of an order is noted, with the role that made it.
 TABLES = """

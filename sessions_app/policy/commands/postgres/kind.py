@@ -10,7 +10,7 @@ from sessions_app.policy.commands.postgres import decide as privileges
 from sessions_app.policy.commands.postgres.covers import covers as covers_statements
 from sessions_app.policy.commands.postgres.decide import CompiledSet
 from sessions_app.policy.commands.postgres.document import PostgresCommandSet
-from sessions_app.policy.commands.postgres.filling import fillable, line_of, lines_for
+from sessions_app.policy.commands.postgres.filling import fillable, hides, line_of, lines_for, recorded
 from sessions_app.policy.commands.postgres.lint import lint
 from sessions_app.policy.commands.postgres.starters import STARTERS
 from sessions_app.policy.commands.postgres.statement_set import (
@@ -71,6 +71,6 @@ KIND = CommandKind(
     covers=covers,
     describe=describe,
     lint=lint,
-    forms=Forms(fillable=fillable, lines_for=lines_for, line_of=line_of),
+    forms=Forms(fillable=fillable, lines_for=lines_for, line_of=line_of, hides=hides, recorded=recorded),
     fills=lambda compiled: isinstance(compiled, StatementSet),
 )

@@ -5,7 +5,7 @@ grants.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sessions_app.policy.commands.answers import CommandView, free_parameter
 from sessions_app.policy.commands.binding import bind, check_kept
@@ -13,10 +13,11 @@ from sessions_app.policy.commands.budgets import say_budgets
 from sessions_app.policy.commands.postgres import decide
 from sessions_app.policy.commands.postgres.document import PostgresCommandSet
 from sessions_app.policy.commands.postgres.privileges import Privilege
+from sessions_app.policy.commands.postgres.selecting import readable
 from sessions_app.policy.commands.postgres.sql.compiled import CompiledStatement
 from sessions_app.policy.commands.postgres.sql.compiling import compile_rule
 from sessions_app.policy.commands.postgres.sql.pieces import Shape
-from sessions_app.policy.commands.postgres.sql.rules import StatementRule
+from sessions_app.policy.commands.postgres.sql.rules import SelectRule, StatementRule
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,11 +107,11 @@ def _by_shape(commands: Collection[CompiledStatement]) -> dict[Shape, tuple[Comp
 
 def describe_statements(compiled: StatementSet) -> list[CommandView]:
     """Return the commands of a grant in document order, with bound values and the values that are free."""
-    return [_view(one, compiled.bindings) for one in compiled.commands]
+    return [_view(one, compiled) for one in compiled.commands]
 
 
-def _view(one: CompiledStatement, bound: Mapping[str, str]) -> CommandView:
-    rule = one.rule
+def _view(one: CompiledStatement, compiled: StatementSet) -> CommandView:
+    rule, bound = one.rule, compiled.bindings
     detail = [f"rolled back if it changes more than {rule.rows} rows"] if rule.rows is not None else []
     if one.at_commit:
         plan = " and its plan" if rule.explained else ""
@@ -120,9 +121,14 @@ def _view(one: CompiledStatement, bound: Mapping[str, str]) -> CommandView:
     return CommandView(
         index=one.index,
         text=one.text,
-        free=tuple(free_parameter(name, one.types[name]) for name in rule.names if name not in bound),
+        free=tuple(
+            replace(free_parameter(name, one.types[name]), secret=name in rule.secret)
+            for name in rule.names
+            if name not in bound
+        ),
         effect=rule.effect,
         hold=rule.held,
         finish_seconds=rule.finish_seconds,
         detail=(*detail, *say_budgets(rule.budget)),
+        readable=readable(rule.select, compiled.schema) if isinstance(rule, SelectRule) else None,
     )

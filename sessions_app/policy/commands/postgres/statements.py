@@ -49,8 +49,9 @@ class Runs:
     """An allowed command.
 
     ``text`` is the SQL to send, with `$n` for each bound parameter. ``allowed.line`` is the SQL with its
-    values in place; secret values are left out. ``max_rows``: a run that touches more rows must be rolled
-    back. ``shown`` has the details that approvers see, if it is held at its COMMIT. It opens ``cursor``.
+    values in place; ``secrets``, the secret values, are left out. ``max_rows``: a run that touches more rows
+    must be rolled back. ``shown`` has the details that approvers see, if it is held at its COMMIT. It opens
+    ``cursor``.
     """
 
     text: str
@@ -58,15 +59,15 @@ class Runs:
     max_rows: int | None
     shown: Shown | None = None
     cursor: str = ""
-    # The secret values, and the parts of the line around them.
-    _secrets: tuple[str, ...] = field(default=(), repr=False)
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+    # The parts of the line around the secret values.
     _around: tuple[str, ...] = field(default=(), repr=False)
 
     def recorded(self, digest: Callable[[str], str]) -> Allowed:
         """Return the decision to record. ``digest`` returns what is recorded in place of a secret value."""
-        if not self._secrets:
+        if not self.secrets:
             return self.allowed
-        shown = (*map(digest, self._secrets), "")
+        shown = (*map(digest, self.secrets), "")
         line = "".join(text for pair in zip(self._around, shown, strict=True) for text in pair)
         return replace(self.allowed, argv=(line,))
 
@@ -312,7 +313,7 @@ def _without_secrets(runs: Runs, command: CompiledStatement, read: _Read, values
     known = {name: text for name, text in runs.allowed.matched.items() if name not in command.rule.secret}
     exact = read.before + render(read.statement.shape, list(_recorded(command, read, values, hide=False)))
     allowed = replace(runs.allowed, matched=known, argv=(HIDDEN.join(around),), exact=exact)
-    return replace(runs, allowed=allowed, _secrets=secrets, _around=around)
+    return replace(runs, allowed=allowed, secrets=secrets, _around=around)
 
 
 def _shown(command: CompiledStatement, read: _Read, values: tuple[Value, ...]) -> Shown | None:

@@ -34,9 +34,8 @@ commands:
 """
 
 
-@pytest.fixture
-def orders(world):
-    """The world with a command set of statements on a cluster with two servers."""
+def apply_orders(world, command_set: str = SET) -> None:
+    """Add a command set of statements on a cluster with two servers."""
     policy = {
         "name": "fix-work",
         "summary": "Fix",
@@ -46,8 +45,17 @@ def orders(world):
         "approvals": [{"count": 1, "from": ["approvers"]}],
         "max_duration": "4h",
     }
-    own = {"command-sets/fix-orders.yaml": accepted(SET), "policies/fix-work.yaml": json.dumps(policy)}
+    own = {
+        "command-sets/fix-orders.yaml": accepted(command_set),
+        "policies/fix-work.yaml": json.dumps(policy),
+    }
     world.apply({**{path: FILES[path] for path in ORDERS}, **own})
+
+
+@pytest.fixture
+def orders(world):
+    """The world with a command set of statements on a cluster with two servers."""
+    apply_orders(world)
     fake = FakeConnector(kind="postgres")
     with serving(lambda: fake, kind="postgres"):
         yield world

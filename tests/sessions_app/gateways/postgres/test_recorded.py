@@ -9,9 +9,10 @@ from psycopg import errors
 
 from broker.audit.models import AuditEntry
 from broker.kernel import clock
-from sessions_app.models import RunState
+from sessions_app.models import CommandOrder, RunState
 from sessions_app.operations.sessions.decide_hold import decide_hold
 from sessions_app.operations.sessions.order_command import LineRefused, order_command
+from sessions_app.queries.grants.held_commits import statements_of
 from sessions_app.queries.record.recording_content import digest_of
 from tests.support.waits import eventually
 
@@ -117,15 +118,18 @@ def ended(made):
     return made.run
 
 
+def kept_rows(recordings: Path, run) -> list[list[str | None]]:
+    """The kept result of a run: the names of its columns, then its rows."""
+    lines = (recordings / run.recording).read_text().splitlines()[1:]
+    return [json.loads(json.loads(line)[2]) for line in lines]
+
+
 def test_a_statement_from_the_page_runs_once_and_its_rows_are_kept(place, recordings):
     place.shop.admin("UPDATE app.orders SET status = 'open'")
     grant = place.grant()
     run = ended(order(grant, 1, status="paid", id="3"))
     assert (run.state, run.rows, run.grant_id) == ("done", 2, grant.pk)
-    rows = [
-        json.loads(json.loads(line)[2]) for line in (recordings / run.recording).read_text().splitlines()[1:]
-    ]
-    assert rows == [["id"], ["1"], ["2"]]
+    assert kept_rows(recordings, run) == [["id"], ["1"], ["2"]]
     eventually(lambda: not grant.sessions.filter(closed_at=None).exists(), within=10)
     assert grant.sessions.get().proof == "page"
 
@@ -148,6 +152,50 @@ def test_more_rows_than_allowed_are_rolled_back_from_the_page_as_well(place, rec
     assert (run.state, run.recording) == ("failed", "")
     assert "rolled back" in run.reason
     assert place.shop.one("SELECT count(*) FROM app.orders WHERE status = 'paid'") == 0
+
+
+def test_a_select_from_the_page_returns_what_its_form_chose(place, recordings):
+    place.shop.admin("UPDATE app.orders SET note = 'o''p' WHERE id = 2")
+    chosen = {"column.0": "on", "column.2": "on", "order.column": "0", "order.direction": "DESC"}
+    where = {"where.0.column": "2", "where.0.operator": "IN", "where.0.value": "o'p, \\"}
+    run = ended(order(place.grant(), 9, **chosen, **where))
+    assert (run.state, run.rows) == ("done", 1), run.reason
+    assert run.line == "SELECT id, note FROM app.orders WHERE note IN ('o''p', E'\\\\') ORDER BY id DESC"
+    assert kept_rows(recordings, run) == [["id", "note"], ["2", "o'p"]]
+
+
+def test_a_secret_value_from_the_page_reaches_the_target_and_nothing_else(place, recordings):
+    grant = place.grant(command_set="set-notes")
+    made = order(grant, 0, note="hunter", id="1")
+    run = ended(made)
+    assert (run.state, run.rows) == ("done", 1), run.reason
+    assert place.shop.one("SELECT note FROM app.orders WHERE id = 1") == "hunter"
+    ((_, names), row) = kept_rows(recordings, run)
+    assert (names, row[0]) == ("note", "1")
+    assert run.line == f"UPDATE app.orders SET note = {row[1]} WHERE id = 1 RETURNING id, note"
+    assert row[1].startswith("[secret, sha256:")
+    with pytest.raises(LineRefused) as refused:
+        order(grant, 0, note="HUNTER", id="1")
+    eventually(lambda: grant.runs.filter(state="refused").exists(), within=15)
+    orders = json.dumps(list(CommandOrder.objects.values()), default=str)
+    everything = f"{texts(grant)}{orders}{refused.value}{(recordings / run.recording).read_text()}"
+    assert "hunter" not in everything.lower()
+    assert not CommandOrder.objects.filter(sealed_line__isnull=False).exists()
+
+
+def test_the_second_person_sees_the_digest_of_a_secret_from_the_page(place, recordings):
+    place.shop.admin("UPDATE app.orders SET note = 'before' WHERE id < 3")
+    grant = place.grant(command_set="set-notes")
+    made = order(grant, 1, note="hunter", id="3")
+    eventually(lambda: grant.runs.filter(state="held").exists(), within=15)
+    run = grant.runs.get()
+    (shown,) = statements_of(run.held_commit)
+    assert (run.line, shown.touched) == (shown.line, 2)
+    assert "SET note = [secret, sha256:" in run.line
+    assert "hunter" not in f"{shown}{texts(grant)}"
+    decide_hold(run_id=run.pk, actor=place.world.bob, allow=True, now=clock.now())
+    assert ended(made).state == "done"
+    assert place.shop.one("SELECT count(*) FROM app.orders WHERE note = 'hunter'") == 2
 
 
 def test_a_value_that_is_not_allowed_is_refused_and_recorded(place, recordings):

@@ -55,6 +55,7 @@ def test_what_is_secret_is_not_put_into_a_page_once_more(browser):
         {"old_password": "correct horse"},
         {"connection.token": "s3cret-correct"},
         {"token": "correct.jwt"},
+        {"v.2.secret.note": "correct"},
     ):
         page = client.post("/account/password/", form, headers=OURS).content.decode()
         assert "Nothing was changed" in page

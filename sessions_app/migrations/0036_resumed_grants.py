@@ -21,7 +21,7 @@ ASKS = [
 class Migration(migrations.Migration):
     """A label of a choice, which the database doesn't store."""
 
-    dependencies = [("sessions_app", "0032_purge_with_grants")]
+    dependencies = [("sessions_app", "0035_sealed_orders")]
     operations = [
         migrations.AlterField(
             "notice",
