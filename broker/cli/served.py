@@ -58,6 +58,11 @@ def web_page(value: object) -> str:
     return _fits(_WEB, value, "an address")
 
 
+def token(value: object) -> str:
+    """Return a token that can be a header's value. Raises CliError."""
+    return _fits(_TOKEN, value, "a token")
+
+
 def grant(row: Row) -> Row:
     """Return a grant whose reference, cluster and targets can be passed to programs. Raises CliError."""
     _fits(_REF, row["ref"], "a reference")

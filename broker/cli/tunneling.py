@@ -8,20 +8,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hmac
-import os
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
-from . import peers
+from .localport import LocalPort, Streams, is_own, relay
 from .scram import MECHANISM, Client, ScramError
 
 _VERSION, _TLS, _GSS, _CANCEL = 3, 80877103, 80877104, 80877102
 _OK, _CLEARTEXT, _SASL, _SASL_CONTINUE, _SASL_FINAL = 0, 3, 10, 11, 12
 _WRONG_PASSWORD = b"C28P01\0"
-# Seconds to connect and log in, and bytes of one message before the login and of one part after it.
-_LOGIN_S, _LONGEST, _PART = 30.0, 64 * 1024, 64 * 1024
+# Seconds to connect and log in, and bytes of one message before the login.
+_LOGIN_S, _LONGEST = 30.0, 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +45,8 @@ class Refused(Exception):
 
 
 @dataclass
-class Streams:
-    """One side of a connection."""
-
-    reader: asyncio.StreamReader
-    writer: asyncio.StreamWriter
+class Messages(Streams):
+    """One side of a connection, in messages of the protocol."""
 
     async def message(self) -> tuple[bytes, bytes]:
         """Return the type and the content of the next message. Raises Refused, and EOFError at the end."""
@@ -63,44 +59,22 @@ class Streams:
         self.writer.write(kind + (len(content) + 4).to_bytes(4, "big") + content)
 
 
-class Tunnel:
+class Tunnel(LocalPort):
     """Serves a local port. ``renew`` returns a new login, after the previous one was replaced."""
 
     def __init__(self, login: Login, renew: Callable[[], Awaitable[Login]], *, password: str = "") -> None:
         """With ``password``, clients have to enter it. Without, only the user's own programs can connect."""
+        super().__init__()
         self._login, self._renew, self._password = login, renew, password
         self._renewing = asyncio.Lock()
-        self._open: set[asyncio.Task[None]] = set()
 
-    async def serve(self, port: int) -> asyncio.Server:
-        """Listen on a port of 127.0.0.1; 0 for any. Raises OSError."""
-        return await asyncio.start_server(self._accept, "127.0.0.1", port)
-
-    async def close(self) -> None:
-        """Close all connections."""
-        for task in self._open:
-            task.cancel()
-        await asyncio.gather(*self._open, return_exceptions=True)
-
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        if task is None:
-            raise AssertionError
-        self._open.add(task)
-        try:
-            await self._handle(Streams(reader, writer))
-        except asyncio.CancelledError:
-            pass
-        finally:
-            self._open.discard(task)
-            writer.close()
-
-    async def _handle(self, client: Streams) -> None:
+    async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        client = Messages(reader, writer)
         try:
             async with asyncio.timeout(_LOGIN_S):
                 server = await self._connected(client)
             if server is not None:
-                await _relay(client, server)
+                await relay(client, server)
         except Refused as refused:
             client.send(b"E", refused.content)
             with contextlib.suppress(OSError):
@@ -108,7 +82,7 @@ class Tunnel:
         except (EOFError, OSError):
             pass
 
-    async def _connected(self, client: Streams) -> Streams | None:
+    async def _connected(self, client: Messages) -> Messages | None:
         """Return the connection to the server once it is logged in; None if there was only a request to
         cancel a statement.
         """
@@ -134,7 +108,7 @@ class Tunnel:
         except ScramError as error:
             raise Refused(_error("08P01", f"The login failed: {error}.")) from error
 
-    async def _check_password(self, client: Streams) -> None:
+    async def _check_password(self, client: Messages) -> None:
         if not self._password:
             return
         client.send(b"R", _CLEARTEXT.to_bytes(4, "big"))
@@ -142,7 +116,7 @@ class Tunnel:
         if kind != b"p" or not hmac.compare_digest(content, self._password.encode() + b"\0"):
             raise Refused(_error("28P01", "The password is not the one that `stint tunnel` printed."))
 
-    async def _logged_in(self, client: Streams, content: bytes) -> Streams:
+    async def _logged_in(self, client: Messages, content: bytes) -> Messages:
         used = self._login
         try:
             return await _log_in(client, content, used)
@@ -156,12 +130,11 @@ class Tunnel:
 
 
 def _check_peer(writer: asyncio.StreamWriter) -> None:
-    peer, here = writer.get_extra_info("peername"), writer.get_extra_info("sockname")
-    if peers.uid_of(peer, here) != os.getuid():
+    if not is_own(writer):
         raise Refused(_error("28000", "Only the account that started the tunnel can connect."))
 
 
-async def _first(client: Streams) -> tuple[int, bytes]:
+async def _first(client: Messages) -> tuple[int, bytes]:
     """Return the code and the content of the client's startup. Encryption is declined, because the connection
     does not leave this machine.
     """
@@ -180,7 +153,7 @@ def _length(head: bytes) -> int:
     return length
 
 
-async def _encrypted(login: Login) -> Streams:
+async def _encrypted(login: Login) -> Messages:
     """Connect with verified TLS. Raises OSError."""
     loop = asyncio.get_running_loop()
     # In a thread, because the library has no nonblocking way to try each address of a host.
@@ -196,10 +169,10 @@ async def _encrypted(login: Login) -> Streams:
         raise
     context = ssl.create_default_context(cadata=login.ca or None)
     context.check_hostname = login.check_host
-    return Streams(*await asyncio.open_connection(sock=sock, ssl=context, server_hostname=login.host))
+    return Messages(*await asyncio.open_connection(sock=sock, ssl=context, server_hostname=login.host))
 
 
-async def _log_in(client: Streams, content: bytes, login: Login) -> Streams:
+async def _log_in(client: Messages, content: bytes, login: Login) -> Messages:
     """Log in for a client, with its settings. Raises Refused, ScramError and OSError."""
     server = await _encrypted(login)
     try:
@@ -232,7 +205,7 @@ async def _log_in(client: Streams, content: bytes, login: Login) -> Streams:
         raise
 
 
-def _choose(server: Streams, offered: bytes, proof: Client) -> None:
+def _choose(server: Messages, offered: bytes, proof: Client) -> None:
     if MECHANISM not in offered.split(b"\0"):
         raise ScramError("the server does not offer SCRAM-SHA-256")
     first = proof.first()
@@ -253,21 +226,3 @@ def _startup(content: bytes, login: Login) -> bytes:
 def _error(code: str, message: str) -> bytes:
     fields: Mapping[str, str] = {"S": "FATAL", "V": "FATAL", "C": code, "M": message}
     return b"".join(f"{name}{value}\0".encode() for name, value in fields.items()) + b"\0"
-
-
-async def _relay(client: Streams, server: Streams) -> None:
-    """Relay until one side closes the connection."""
-    ways = [asyncio.ensure_future(_pump(*pair)) for pair in ((client, server), (server, client))]
-    try:
-        await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for way in ways:
-            way.cancel()
-        await asyncio.gather(*ways, return_exceptions=True)
-        server.writer.close()
-
-
-async def _pump(source: Streams, sink: Streams) -> None:
-    while part := await source.reader.read(_PART):
-        sink.writer.write(part)
-        await sink.writer.drain()

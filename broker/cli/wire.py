@@ -53,7 +53,7 @@ class Wire:
         self.url = url
         self._token, self._fresh = token, fresh
         self._pool = urllib3.PoolManager(
-            retries=False, timeout=TIMEOUT, ssl_context=_trust(ca_file), maxsize=4, headers=None
+            retries=False, timeout=TIMEOUT, ssl_context=trust(ca_file), maxsize=4, headers=None
         )
 
     def __repr__(self) -> str:
@@ -222,7 +222,7 @@ class NeverSent(Unreachable):
     """No connection was established, so the request was not sent."""
 
 
-def _trust(ca_file: str) -> ssl.SSLContext:
+def trust(ca_file: str) -> ssl.SSLContext:
     """Return a TLS context with the operating system's CAs, or with those in ``ca_file``."""
     if not ca_file:
         return truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

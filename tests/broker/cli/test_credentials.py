@@ -222,15 +222,15 @@ def prod(laptops, tmp_path_factory):
             }
         )
         laptops.world.apply(now=clock.now())
-        with kubernetes_gateway(laptops):
+        with web_gateway(laptops, "kubernetes"):
             yield cluster
 
 
 @contextlib.contextmanager
-def kubernetes_gateway(laptops):
-    """The gateway that kubectl reaches the cluster through."""
+def web_gateway(laptops, protocol: str):
+    """A gateway for one protocol over HTTPS."""
     port = int(laptops.place.env["STINT_GATEWAY_PUBLIC_URL"].rpartition(":")[2])
-    words = ("manage.py", "gateway", "--protocols", "kubernetes", "--port", str(port), "--name", "kubernetes")
+    words = ("manage.py", "gateway", "--protocols", protocol, "--port", str(port), "--name", protocol)
     with (laptops.place.folder / "kubernetes.log").open("ab") as log:
         gateway = start(*words, env=laptops.place.env, stdout=log, stderr=log)
     try:
@@ -273,6 +273,29 @@ def test_kubectl_asks_stint_by_a_file_that_holds_no_secret(laptops, on_prod):
     )
     assert seen.returncode == 0, seen.stderr
     assert "No resources found in web namespace." in seen.stderr
+
+
+def test_kubectl_needs_no_kubeconfig_through_a_tunnel(laptops, on_prod):
+    alice = laptops["alice"]
+    running = alice.start("tunnel", "--json", "prod")
+    line = running.stdout.readline()
+    assert line, running.stderr.read()
+    words = ["kubectl", "--server", json.loads(line)["url"], "get", "pods", "-n"]
+    seen, other = (
+        subprocess.run(
+            [*words, namespace],
+            env=alice.environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        for namespace in ("web", "api")
+    )
+    assert "No resources found in web namespace." in seen.stderr
+    assert "nothing here allows you to list pods in namespace api" in other.stderr
+    running.send_signal(signal.SIGINT)
+    assert running.wait(30) == 0
 
 
 def test_the_plugin_answers_as_kubectl_reads_it(laptops, on_prod):

@@ -1,11 +1,8 @@
 """`stint tunnel`, by libpq without a password, through the real gateway."""
 
-import asyncio
 import contextlib
 import os
 import subprocess
-import threading
-from collections.abc import Iterator
 
 import psycopg
 import pytest
@@ -13,35 +10,18 @@ import pytest
 from broker.cli import peers
 from broker.cli.tunneling import Login, Tunnel
 from sessions_app.gateways.postgres import wire
+from tests.support.servers.local_ports import served
 
 
-@contextlib.contextmanager
-def tunnel(login: Login, renewed: Login | None = None, **options: str) -> Iterator[int]:
-    """A tunnel in a thread, until the block ends. Yields its port."""
-    loop, ready = asyncio.new_event_loop(), threading.Event()
-    ports: list[int] = []
-    over = asyncio.Event()
+def tunnel(
+    login: Login, renewed: Login | None = None, **options: str
+) -> contextlib.AbstractContextManager[int]:
+    """A tunnel until the block ends, as its port."""
 
     async def renew() -> Login:
         return renewed or login
 
-    async def serve() -> None:
-        made = Tunnel(login, renew, **options)
-        async with await made.serve(0) as server:
-            ports.append(server.sockets[0].getsockname()[1])
-            ready.set()
-            await over.wait()
-            await made.close()
-
-    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
-    thread.start()
-    assert ready.wait(30)
-    try:
-        yield ports[0]
-    finally:
-        loop.call_soon_threadsafe(over.set)
-        thread.join(30)
-        loop.close()
+    return served(Tunnel(login, renew, **options))
 
 
 def login_of(place, grant, **changes: object) -> Login:
