@@ -30,15 +30,25 @@ class Gathering:
     def __init__(self, writer: Writer) -> None:
         self._writer, self._loop = writer, asyncio.get_running_loop()
         self._parts: list[bytes] = []
+        self._holds = False
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._writer, name)
 
     def write(self, data: bytes) -> None:
         """Queue data, to be sent at the end of the iteration."""
-        if not self._parts:
+        if not self._parts and not self._holds:
             self._loop.call_soon(self.flush)
         self._parts.append(data)
+
+    def hold(self) -> None:
+        """Queue all data until ``release``, which must follow in this iteration."""
+        self._holds = True
+
+    def release(self) -> None:
+        """Send the queued data now."""
+        self._holds = False
+        self.flush()
 
     def flush(self) -> None:
         """Send the queued data now, unless the connection is closing."""

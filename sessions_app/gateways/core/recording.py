@@ -24,6 +24,8 @@ _BUFFER = 64 * 1024
 FLUSH_AFTER = 0.4
 # Larger terminals than this many columns or rows are not recorded.
 MOST_CELLS = 1000
+# `json.dumps` would create an encoder for each event.
+_encode = json.JSONEncoder(ensure_ascii=False).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,9 +136,7 @@ class Recorder:
             follower(event)
 
     def _line(self, value: object) -> None:
-        line = (
-            json.dumps(value, ensure_ascii=False, separators=(", ", ": ")).encode("utf-8", "replace") + b"\n"
-        )
+        line = _encode(value).encode("utf-8", "replace") + b"\n"
         self._hash.update(line)
         self._written += len(line)
         self._file.write(line)

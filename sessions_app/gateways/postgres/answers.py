@@ -96,10 +96,15 @@ class Answers:
         """Expect one more response."""
         self.expected.append(one)
 
-    async def afford(self, kind: bytes, content: bytes) -> None:
-        """Count a row against its budget before it is handled. Raises StintError."""
+    def must_afford(self, kind: bytes) -> bool:
+        """Whether a message is a row that counts against a budget, so that ``afford`` comes first."""
         run = self.expected[0].run if kind == wire.DATA_ROW and self.expected else None
-        if run is not None and run.allowance is not None and not run.beyond:
+        return run is not None and run.allowance is not None and not run.beyond
+
+    async def afford(self, content: bytes) -> None:
+        """Count a row against its budget before it is handled. Raises StintError."""
+        run = self.expected[0].run
+        if run is not None and run.allowance is not None:
             run.beyond = not await run.allowance.take(size=len(content), rows=1)
 
     def take(self, kind: bytes, content: bytes) -> None:

@@ -44,7 +44,7 @@ class Line(asyncio.StreamReaderProtocol):
         """``direct`` means that the client started with TLS, so it must have named this protocol in the
         handshake.
         """
-        self.messages = asyncio.StreamReader(limit=AHEAD)
+        self.messages = wire.Pushing(limit=AHEAD)
         super().__init__(self.messages, self._begun)
         self.place, self._serve, self._direct = place, serve, direct
         self.gone = False

@@ -119,6 +119,7 @@ class Attempts:
         self._shared, self._session, self._use = shared, session, session.use
         self._tally = tally
         self.hiding = Hiding(session.use.compiled, secret_digests(session.use.mark))
+        self._has_budgets = session.use.compiled.counts
         # The order from a page that these statements carry out, and the object that keeps their results.
         self.order_id: int | None = None
         self.transcript: Transcript | None = None
@@ -241,7 +242,7 @@ class Attempts:
 
     def counts(self, runs: Runs) -> bool:
         """Whether budgets count the results of a statement."""
-        budgets = self._use.compiled.budgets_of(runs.allowed.index)
+        budgets = self._use.compiled.budgets_of(runs.allowed.index) if self._has_budgets else ()
         return any(one.measure in ("bytes", "rows") for _, one in budgets)
 
     def _only_reads(self, runs: Runs) -> bool:
@@ -249,10 +250,10 @@ class Attempts:
 
         They can if the statement only reads, needs no approval, and has no time limit, row limit or budget.
         """
-        allowed, compiled = runs.allowed, self._use.compiled
+        allowed = runs.allowed
         if allowed.effect != "read" or allowed.hold or allowed.finish_seconds or runs.max_rows:
             return False
-        return not (compiled.counts and compiled.budgets_of(allowed.index))
+        return not (self._has_budgets and self._use.compiled.budgets_of(allowed.index))
 
     async def _released(self, run: Run, tried: Tried) -> None:
         try:

@@ -53,6 +53,10 @@ class Commits:
         """End the gateway's own block at the client's Sync."""
         if self._gate.block == "own":
             await self._end_block()
+        self.forget()
+
+    def forget(self) -> None:
+        """Drop the message that was kept, if any: its transaction has not been committed."""
         self._withheld = b""
 
     async def _end_block(self) -> None:

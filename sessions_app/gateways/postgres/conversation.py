@@ -26,7 +26,7 @@ from sessions_app.gateways.postgres.handling import Handling
 from sessions_app.gateways.postgres.limits import NOT_SUPPORTED
 from sessions_app.gateways.postgres.transcript import Transcript
 from sessions_app.gateways.postgres.upstream import Upstream
-from sessions_app.gateways.postgres.wire import Closed, ProtocolError
+from sessions_app.gateways.postgres.wire import Closed, ProtocolError, Rest
 from sessions_app.operations.sessions.keep_conversation import keep_conversation
 from sessions_app.operations.sessions.proofs.postgres import StatementUse
 
@@ -38,10 +38,23 @@ ENDED, BAD_PROTOCOL, LOST = "57P01", "08P01", "08006"
 GIVEN_UP = "the client disconnected"
 # Seconds that a client has to read why it was cut.
 GOODBYE_S = 0.5
+# Bytes that wait to be sent to one side before the other side has to wait.
+MOST_WAITING = 64 * 1024
+
+
+class _Left(Exception):
+    """The client has terminated the connection, or it was ended with a reason."""
 
 
 class TargetGone(Exception):
     """The target has closed the connection, or broke the protocol. The message states which."""
+
+
+class Buffer(Protocol):
+    """The buffer of messages that have not left."""
+
+    def get_write_buffer_size(self) -> int:
+        """Return its size in bytes."""
 
 
 class Outgoing(Protocol):
@@ -50,7 +63,11 @@ class Outgoing(Protocol):
     def write(self, data: bytes) -> object:
         """Send whole messages."""
 
-    async def drain(self) -> None:
+    @property
+    def transport(self) -> Buffer:
+        """The buffer behind the stream."""
+
+    def drain(self) -> Coroutine[Any, Any, None]:
         """Wait until most of the messages have left the buffer."""
 
     def is_closing(self) -> bool:
@@ -77,8 +94,11 @@ class Client(Protocol):
 class Incoming(Protocol):
     """The messages of a client."""
 
-    async def next(self) -> tuple[bytes, bytes]:
-        """Return the type and the content of the next message. Raises ProtocolError and Closed."""
+    def buffered(self) -> tuple[bytes, bytes] | None:
+        """Return the type and the content of the next message if it has arrived. Raises ProtocolError."""
+
+    async def serve(self, handle: Callable[[], Rest]) -> None:
+        """Call ``handle`` whenever messages have arrived, as `Messages` does. Raises Closed."""
 
 
 class Conversation(Cuttable):
@@ -260,11 +280,7 @@ class Conversation(Cuttable):
     async def _relay(self) -> None:
         """Pass the target's responses to the client. Raises TargetGone."""
         try:
-            while True:
-                kind, content = await self._upstream.messages.next()
-                await self._answers.afford(kind, content)
-                self._answers.take(kind, content)
-                await self._line.writer.drain()
+            await self._upstream.messages.serve(self._from_target)
         except (Closed, OSError) as error:
             if self._line.gone:
                 raise Closed from error
@@ -272,19 +288,64 @@ class Conversation(Cuttable):
         except ProtocolError as error:
             raise TargetGone(f"sent an unexpected response: {error}") from error
 
+    def _from_target(self) -> Rest:
+        """Relay the responses that have arrived. Raises ProtocolError."""
+        messages, answers = self._upstream.messages, self._answers
+        self._out.hold()
+        try:
+            while (found := messages.buffered()) is not None:
+                if answers.must_afford(found[0]):
+                    return self._afforded(*found)
+                answers.take(*found)
+        finally:
+            self._out.release()
+        return _drained(self._line.writer)
+
+    async def _afforded(self, kind: bytes, content: bytes) -> None:
+        await self._answers.afford(content)
+        self._answers.take(kind, content)
+
     def _is_ready(self) -> None:
         if self._session.closed and not self._begun:
             self.stop(self._session.grant.over or "the session is closed")
 
     async def _listen(self) -> None:
         """Handle the client's messages. Raises Closed and ProtocolError."""
-        while True:
-            kind, content = await self._messages.next()
-            if kind == b"X":
-                return None
-            if kind == b"F":
-                return self._end(NOT_SUPPORTED, "Function calls are not supported by this gateway.")
-            if kind in b"dcf":
-                return self._end(NOT_SUPPORTED, "COPY is not supported by this gateway.")
-            await self._handling.handle(kind, content)
-            await self._upstream.writer.drain()
+        with contextlib.suppress(_Left):
+            await self._messages.serve(self._from_client)
+
+    def _from_client(self) -> Rest:
+        """Handle the messages that have arrived. Raises _Left, ProtocolError and Ended."""
+        self._up.hold()
+        self._out.hold()
+        try:
+            while not self._stopped and (found := self._messages.buffered()) is not None:
+                if (rest := self._taken(*found)) is not None:
+                    return rest
+        finally:
+            self._up.release()
+            self._out.release()
+        return _drained(self._upstream.writer)
+
+    def _taken(self, kind: bytes, content: bytes) -> Rest:
+        if not self._handling.is_ready:
+            return self._taken_later(kind, content)
+        if kind == b"X":
+            raise _Left
+        if kind == b"F":
+            self._end(NOT_SUPPORTED, "Function calls are not supported by this gateway.")
+            raise _Left
+        if kind in b"dcf":
+            self._end(NOT_SUPPORTED, "COPY is not supported by this gateway.")
+            raise _Left
+        return self._handling.handle(kind, content)
+
+    async def _taken_later(self, kind: bytes, content: bytes) -> None:
+        await self._handling.ready()
+        if (rest := self._taken(kind, content)) is not None:
+            await rest
+
+
+def _drained(writer: Outgoing) -> Rest:
+    """Return the wait for a side that does not read as fast as the other sends; None if it keeps up."""
+    return writer.drain() if writer.transport.get_write_buffer_size() > MOST_WAITING else None

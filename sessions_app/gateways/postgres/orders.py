@@ -39,12 +39,17 @@ class PageClient:
 
     # The client's messages, and those that it receives
 
-    async def next(self) -> tuple[bytes, bytes]:
-        """Return the statement, then Terminate after the response."""
-        if self._asks:
-            return self._asks.popleft()
-        await self._answered.wait()
-        return b"X", b""
+    def buffered(self) -> tuple[bytes, bytes] | None:
+        """Return the next message of the client, if there is one."""
+        return self._asks.popleft() if self._asks else None
+
+    async def serve(self, handle: Callable[[], wire.Rest]) -> None:
+        """Send the statement, then Terminate after the response."""
+        while True:
+            if (rest := handle()) is not None:
+                await rest
+            await self._answered.wait()
+            self._asks.append((b"X", b""))
 
     def write(self, data: bytes) -> None:
         """Take messages."""
@@ -60,6 +65,15 @@ class PageClient:
     def writer(self) -> PageClient:
         """Itself."""
         return self
+
+    @property
+    def transport(self) -> PageClient:
+        """Itself."""
+        return self
+
+    def get_write_buffer_size(self) -> int:
+        """Return 0, because every message has been read."""
+        return 0
 
     def is_closing(self) -> bool:
         """Return False, because this client accepts every message."""

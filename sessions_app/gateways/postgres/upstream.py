@@ -12,12 +12,12 @@ import socket
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Any, cast
 
 from sessions_app.connectors.base import TargetSpec
 from sessions_app.connectors.postgres.parameters import PostgresParameters, parameters_of
 from sessions_app.gateways.postgres import scram, wire
-from sessions_app.gateways.postgres.wire import Closed, Fields, Messages, ProtocolError
+from sessions_app.gateways.postgres.wire import Closed, Fields, Messages, ProtocolError, Pushing
 
 # Seconds to connect and log in.
 CONNECT_S = 10.0
@@ -90,7 +90,7 @@ async def connect(place: TargetSpec, user: str, password: str, settings: Mapping
         raise NotConnected("08P01", f"{name} sent an unexpected response: {error}.") from error
 
 
-async def _streams(place: TargetSpec) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def _streams(place: TargetSpec) -> tuple[Pushing, asyncio.StreamWriter]:
     """Connect, with the TLS that the cluster requires. Raises OSError, Closed and NotConnected."""
     parameters, name = parameters_of(place), place.target.name
     sock = await _socket(place.target.address, place.target.port)
@@ -103,13 +103,18 @@ async def _streams(place: TargetSpec) -> tuple[asyncio.StreamReader, asyncio.Str
         raise
     try:
         if not encrypted:
-            return await asyncio.open_connection(sock=sock)
-        return await asyncio.open_connection(
-            sock=sock, ssl=_context(parameters), server_hostname=place.target.address
-        )
+            return await _opened(sock)
+        return await _opened(sock, ssl=_context(parameters), server_hostname=place.target.address)
     except ssl.SSLError as error:
         reason = getattr(error, "verify_message", "") or error.reason or "TLS failed"
         raise NotConnected("08001", f"The TLS connection to {name} failed: {reason}.") from error
+
+
+async def _opened(sock: socket.socket, **tls: Any) -> tuple[Pushing, asyncio.StreamWriter]:
+    loop, reader = asyncio.get_running_loop(), Pushing()
+    protocol = asyncio.StreamReaderProtocol(reader)
+    transport, _ = await loop.create_connection(lambda: protocol, sock=sock, **tls)
+    return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
 
 
 async def _socket(host: str, port: int) -> socket.socket:

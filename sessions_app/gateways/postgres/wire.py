@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import struct
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, SupportsIndex, TypeAlias
 
 # A type byte, then the length of the rest with its own four bytes.
 HEAD = 5
+_HEAD = struct.Struct("!cI")
 _READ = 64 * 1024
+# What has to be awaited before the next message is handled; None if there is nothing.
+Rest: TypeAlias = Coroutine[Any, Any, None] | None
 TEXT, BINARY = 0, 1
 SSL_REQUEST, GSS_REQUEST, CANCEL_REQUEST, VERSION_3 = 80877103, 80877104, 80877102, 196608
 
@@ -30,34 +34,121 @@ class Closed(Exception):
     """The other side has closed the connection."""
 
 
+class Pushing(asyncio.StreamReader):
+    """A stream that can pass on its data at the moment it arrives, so that no task has to wake up for it."""
+
+    _take: Callable[[bytes], None] | None = None
+
+    def push(self, take: Callable[[bytes], None] | None) -> bool:
+        """Call ``take`` with all data that arrives, and with none at the end of the stream; None stops this.
+
+        Return False, and change nothing, if there is something to read first.
+        """
+        if take is not None and (self._buffer or self._eof or self.exception()):  # type: ignore[attr-defined]
+            return False
+        self._take = take
+        return True
+
+    def feed_data(self, data: Iterable[SupportsIndex]) -> None:
+        if self._take is None:
+            super().feed_data(data)
+        else:
+            self._take(bytes(data))
+
+    def feed_eof(self) -> None:
+        super().feed_eof()
+        self._ended()
+
+    def set_exception(self, exc: Exception) -> None:
+        super().set_exception(exc)
+        self._ended()
+
+    def _ended(self) -> None:
+        if self._take is not None:
+            self._take(b"")
+
+
 class Messages:
     """Reads whole messages from a stream. ``most`` is the limit of one message, in bytes, and can change."""
 
-    def __init__(self, reader: asyncio.StreamReader, *, most: int) -> None:
+    def __init__(self, reader: Pushing, *, most: int) -> None:
         self._reader, self.most = reader, most
-        self._buffer = bytearray()
+        # Messages before ``_at`` were returned.
+        self._buffer, self._at = bytearray(), 0
 
     async def next(self) -> tuple[bytes, bytes]:
         """Return the type and the content of the next message. Raises ProtocolError and Closed."""
         while (found := self.buffered()) is None:
-            piece = await self._reader.read(_READ)
-            if not piece:
-                raise Closed
-            self._buffer += piece
+            await self._read()
         return found
+
+    async def serve(self, handle: Callable[[], Rest]) -> None:
+        """Call ``handle`` whenever data has arrived, and await what it returns before the next call.
+
+        It is called by this task, or directly as data arrives. It takes messages from ``buffered``; if it
+        returns None, it has taken all. Raises Closed at the end of the stream, and the errors of ``handle``.
+        """
+        while True:
+            rest = handle() or await self._arrived(handle)
+            if rest is not None:
+                await rest
+
+    async def _arrived(self, handle: Callable[[], Rest]) -> Rest:
+        """Handle all data that arrives, until something has to be awaited or read."""
+        done: asyncio.Future[Rest] = asyncio.get_running_loop().create_future()
+
+        def take(data: bytes) -> None:
+            self._buffer += data
+            if done.done():
+                return
+            try:
+                rest = handle() if data else None
+            except Exception as error:  # noqa: BLE001  # raised in the task
+                self._reader.push(None)
+                done.set_exception(error)
+                return
+            if rest is not None or not data:
+                self._reader.push(None)
+                done.set_result(rest)
+
+        if not self._reader.push(take):
+            await self._read()
+            return None
+        try:
+            return await done
+        except asyncio.CancelledError:
+            _drop(done)
+            raise
+        finally:
+            self._reader.push(None)
+
+    async def _read(self) -> None:
+        piece = await self._reader.read(_READ)
+        if not piece:
+            raise Closed
+        self._buffer += piece
 
     def buffered(self) -> tuple[bytes, bytes] | None:
         """Return the next message if all of it has arrived. Raises ProtocolError."""
-        if len(self._buffer) < HEAD:
-            return None
-        length = int.from_bytes(self._buffer[1:HEAD], "big")
-        if not 4 <= length <= self.most:
-            raise ProtocolError(f"a message has {length} bytes, and the limit is {self.most}")
-        if len(self._buffer) < length + 1:
-            return None
-        kind, content = bytes(self._buffer[:1]), bytes(self._buffer[HEAD : length + 1])
-        del self._buffer[: length + 1]
-        return kind, content
+        buffer, at = self._buffer, self._at
+        left = len(buffer) - at
+        if left >= HEAD:
+            kind, length = _HEAD.unpack_from(buffer, at)
+            if not 4 <= length <= self.most:
+                raise ProtocolError(f"a message has {length} bytes, and the limit is {self.most}")
+            if left > length:
+                self._at = end = at + 1 + length
+                return kind, bytes(buffer[at + HEAD : end])
+        if at:
+            del buffer[:at]
+            self._at = 0
+        return None
+
+
+def _drop(done: asyncio.Future[Rest]) -> None:
+    """Drop what a task that is canceled does not await."""
+    if not done.cancelled() and done.exception() is None and (rest := done.result()) is not None:
+        rest.close()
 
 
 class Fields:
@@ -114,8 +205,8 @@ class Fields:
 
 def message(kind: bytes, *parts: bytes) -> bytes:
     """Return a message with this type and content."""
-    content = b"".join(parts)
-    return kind + struct.pack("!I", len(content) + 4) + content
+    content = parts[0] if len(parts) == 1 else b"".join(parts)
+    return _HEAD.pack(kind, len(content) + 4) + content
 
 
 def string(text: str) -> bytes:

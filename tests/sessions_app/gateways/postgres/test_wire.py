@@ -6,14 +6,14 @@ import struct
 import pytest
 
 from sessions_app.gateways.postgres import wire
-from sessions_app.gateways.postgres.wire import Closed, Fields, Messages, ProtocolError
+from sessions_app.gateways.postgres.wire import Closed, Fields, Messages, ProtocolError, Pushing, Rest
 
 
 def read(data: bytes, *, most: int = 100, pieces: int = 1000) -> list[tuple[bytes, bytes]]:
     """Return the messages in a stream that arrives in pieces of this size."""
 
     async def all_of_them() -> list[tuple[bytes, bytes]]:
-        reader = asyncio.StreamReader()
+        reader = Pushing()
         messages, found = Messages(reader, most=most), []
         for at in range(0, len(data), pieces):
             reader.feed_data(data[at : at + pieces])
@@ -31,6 +31,80 @@ def read(data: bytes, *, most: int = 100, pieces: int = 1000) -> list[tuple[byte
 def test_messages_are_whole_however_they_arrive(pieces):
     stream = wire.message(b"Q", wire.string("SELECT 1")) + wire.SYNC + wire.TERMINATE
     assert read(stream, pieces=pieces) == [(b"Q", b"SELECT 1\0"), (b"S", b""), (b"X", b"")]
+
+
+class Served:
+    """A stream whose messages are served. A message of type Q has to be awaited until ``go_on`` is set."""
+
+    def __init__(self) -> None:
+        self.reader, self.found, self.go_on = Pushing(), [], asyncio.Event()
+        self.messages = Messages(self.reader, most=100)
+
+    def handle(self) -> Rest:
+        while (found := self.messages.buffered()) is not None:
+            if found[0] == b"Q":
+                return self.later(found[1])
+            self.found.append(found[0])
+        return None
+
+    async def later(self, content: bytes) -> None:
+        await self.go_on.wait()
+        self.found.append(content)
+
+    async def begin(self) -> asyncio.Task[None]:
+        task = asyncio.create_task(self.messages.serve(self.handle))
+        await asyncio.sleep(0)
+        return task
+
+
+async def test_messages_are_handled_at_the_moment_they_arrive():
+    served = Served()
+    task = await served.begin()
+    served.reader.feed_data(wire.SYNC + wire.FLUSH[:2])
+    assert served.found == [b"S"]
+    served.reader.feed_data(wire.FLUSH[2:])
+    assert served.found == [b"S", b"H"]
+    served.reader.feed_eof()
+    with pytest.raises(Closed):
+        await task
+
+
+async def test_messages_wait_for_what_has_to_be_awaited_before_them():
+    served = Served()
+    task = await served.begin()
+    served.reader.feed_data(wire.message(b"Q", b"one") + wire.SYNC)
+    served.reader.feed_data(wire.FLUSH)
+    await asyncio.sleep(0)
+    served.reader.feed_data(wire.TERMINATE)
+    served.reader.feed_eof()
+    assert served.found == []
+    served.go_on.set()
+    with pytest.raises(Closed):
+        await task
+    assert served.found == [b"one", b"S", b"H", b"X"]
+
+
+@pytest.mark.parametrize("early", [True, False])
+async def test_an_invalid_message_ends_the_service(early):
+    served = Served()
+    if early:
+        served.reader.feed_data(b"Q\0\0\0\0")
+    task = await served.begin()
+    if not early:
+        served.reader.feed_data(b"Q\0\0\0\0")
+    with pytest.raises(ProtocolError, match="limit is 100"):
+        await task
+
+
+async def test_nothing_is_awaited_after_a_cancellation():
+    served = Served()
+    task = await served.begin()
+    served.go_on.set()
+    served.reader.feed_data(wire.message(b"Q", b"one"))
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert served.found == []
 
 
 @pytest.mark.parametrize("length", [0, 3, 101, 2**31, 2**32 - 1])
