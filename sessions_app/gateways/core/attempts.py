@@ -6,17 +6,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from broker.kernel import clock
+from broker.kernel import clock, request_id
 from broker.kernel.errors import Unavailable
+from sessions_app.gateways.core.database import Database
 from sessions_app.gateways.core.endpoint import Shared
 from sessions_app.gateways.core.registry import OpenSession
+from sessions_app.gateways.core.together import Calls, Together
 from sessions_app.operations.grants.errors import GrantIsOver
 from sessions_app.operations.sessions.authorize_use import AnyUse, TokenUse
 from sessions_app.operations.sessions.record_refused_request import record_dead_token
 from sessions_app.operations.sessions.release_held import release_held
 from sessions_app.operations.sessions.try_command import Tried, try_command
+from sessions_app.operations.sessions.try_commands import Attempt, is_plain, try_commands
 from sessions_app.policy.commands.answers import Allowed, Refused
 from sessions_app.queries.grants.current import HoldNow, hold_of
 
@@ -51,9 +54,7 @@ async def attempt(
     if session.id is None:
         raise AssertionError
     trying = asyncio.ensure_future(
-        shared.database.run(
-            _try, use=use, session_id=session.id, line=line, decision=decision, order_id=order_id
-        )
+        _recorded(shared, use=use, session_id=session.id, line=line, decision=decision, order_id=order_id)
     )
     try:
         return await asyncio.shield(trying)
@@ -87,6 +88,19 @@ async def released(shared: Shared, use: AnyUse, tried: Tried) -> Tried:
         await shared.holds.next(tried.run_id)
 
 
+def tries_of(database: Database) -> Together[Tried]:
+    """Return the attempts of a gateway, of which those that arrive together are recorded together."""
+    return Together(database, _try, _try_all)
+
+
+async def _recorded(
+    shared: Shared, *, use: AnyUse, decision: Allowed | Refused, order_id: int | None, **about: Any
+) -> Tried:
+    if order_id is None and isinstance(decision, Allowed) and is_plain(use, decision):
+        return await shared.tries.run(use=use, decision=decision, request_id=request_id.current(), **about)
+    return await shared.database.run(_try, use=use, decision=decision, order_id=order_id, **about)
+
+
 def _failed(work: asyncio.Future[Tried]) -> bool:
     return work.cancelled() or work.exception() is not None
 
@@ -95,8 +109,15 @@ def _failed(work: asyncio.Future[Tried]) -> bool:
 
 
 def _try(
-    *, use: AnyUse, session_id: int, line: str, decision: Allowed | Refused, order_id: int | None
+    *,
+    use: AnyUse,
+    session_id: int,
+    line: str,
+    decision: Allowed | Refused,
+    order_id: int | None = None,
+    request_id: str = "",
 ) -> Tried:
+    del request_id  # it is the context's own
     now = clock.now()
     try:
         return try_command(
@@ -109,6 +130,11 @@ def _try(
                 token_digest=use.credential_digest, target_name=use.target.name, line=line, now=now
             )
         raise
+
+
+def _try_all(*, calls: Calls) -> list[tuple[Tried] | None]:
+    made = try_commands(attempts=[Attempt(**call) for call in calls], now=clock.now())
+    return [None if tried is None else (tried,) for tried in made]
 
 
 def _hold(*, run_id: int) -> HoldNow:

@@ -10,6 +10,8 @@ from sessions_app.gateways.core.body_budget import BodyBudget
 from sessions_app.gateways.core.database import Database
 from sessions_app.gateways.core.holds import Holds
 from sessions_app.gateways.core.node import Node
+from sessions_app.gateways.core.together import Together
+from sessions_app.operations.sessions.try_command import Tried
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +19,7 @@ class Shared:
     """The services that every endpoint of one process uses.
 
     ``name`` is the gateway's name. ``closed_because`` returns why the gateway admits no one, or an empty
-    string if the gateway is open. ``room`` limits the memory for bodies.
+    string if the gateway is open. ``tries`` records attempts. ``room`` limits the memory for bodies.
     """
 
     database: Database
@@ -25,6 +27,7 @@ class Shared:
     holds: Holds
     name: str
     closed_because: Callable[[], str]
+    tries: Together[Tried]
     room: BodyBudget = field(default_factory=BodyBudget)
 
 

@@ -19,6 +19,7 @@ from broker.kernel.errors import StintError, Unavailable
 from broker.kernel.garbage import freeze_loaded
 from broker.kernel.metrics import serve_metrics
 from broker.processes.watchdog import report
+from sessions_app.gateways.core.attempts import tries_of
 from sessions_app.gateways.core.database import Database
 from sessions_app.gateways.core.endpoint import Endpoint, Shared
 from sessions_app.gateways.core.holds import Holds
@@ -126,7 +127,12 @@ class Gateway:
         self._sweeper.start()
         self._spool.start()
         shared = Shared(
-            self._database, self._node, self._holds, self._options.name, closed_because=self._closed_because
+            self._database,
+            self._node,
+            self._holds,
+            self._options.name,
+            closed_because=self._closed_because,
+            tries=tries_of(self._database),
         )
         for endpoint in self._endpoints:
             await _opened(endpoint, shared)

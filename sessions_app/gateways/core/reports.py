@@ -13,6 +13,9 @@ import structlog
 
 from broker.kernel.errors import Unavailable
 from sessions_app.gateways.core.database import Database, NotTaken
+from sessions_app.gateways.core.together import Calls, Together
+from sessions_app.operations.sessions.finish_run import finish_run
+from sessions_app.operations.sessions.finish_runs import finish_runs
 
 log = structlog.get_logger(__name__)
 
@@ -24,6 +27,7 @@ class Reports:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._ends: Together[None] = Together(database, finish_run, _finish_all)
         self._last: dict[object, asyncio.Task[None]] = {}
         # Called after an accepted report whose operation returned true, which means that a task is now due.
         self.on_delivered: Callable[[], None] = _nothing
@@ -68,7 +72,7 @@ class Reports:
             await asyncio.wait([before])
         while True:
             try:
-                made_due = await self._database.run(function, **arguments)
+                made_due = await self._call(function, arguments)
             except Unavailable as error:
                 log.warning("report.waits", what=function.__name__, error=str(error))
                 await asyncio.sleep(RETRY)
@@ -85,11 +89,21 @@ class Reports:
                     self.on_delivered()
                 return
 
+    async def _call(self, function: Callable[..., object], arguments: dict[str, Any]) -> object:
+        if function is finish_run:
+            await self._ends.run(**arguments)
+            return None
+        return await self._database.run(function, **arguments)
+
     def _forget(self, chain: object, task: asyncio.Task[None]) -> None:
         if self._last.get(chain) is task:
             del self._last[chain]
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("report.failed", error=f"{type(error).__name__}: {error}")
+
+
+def _finish_all(*, calls: Calls) -> list[tuple[None] | None]:
+    return [(None,) if done else None for done in finish_runs(ends=calls)]
 
 
 def _nothing() -> None:

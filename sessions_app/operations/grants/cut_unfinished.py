@@ -53,16 +53,21 @@ def record_finished(
         object_type="grant",
         object_ref=run.grant.ref,
         now=now,
-        data={
-            "run": run.pk,
-            "target": run.target.name,
-            "state": str(run.state),
-            "exit_status": run.exit_status,
-            "signal": run.signal,
-            "reason": run.reason,
-            "output_bytes": run.output_bytes,
-            "recording": run.recording,
-            "recording_sha256": run.recording_digest,
-            **({"exchanged": dict(exchanged)} if exchanged else {}),
-        },
+        data=finished(run, exchanged),
     )
+
+
+def finished(run: CommandRun, exchanged: Mapping[str, Json] | None) -> dict[str, Json]:
+    """Return the data of the entry about a command's end."""
+    return {
+        "run": run.pk,
+        "target": run.target.name,
+        "state": str(run.state),
+        "exit_status": run.exit_status,
+        "signal": run.signal,
+        "reason": run.reason,
+        "output_bytes": run.output_bytes,
+        "recording": run.recording,
+        "recording_sha256": run.recording_digest,
+        **({"exchanged": dict(exchanged)} if exchanged else {}),
+    }

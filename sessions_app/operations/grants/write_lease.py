@@ -41,17 +41,11 @@ def write_lease(
     ``ahead`` means that the grant has not started yet. Raises GrantIsOver if the target has moved since the
     grant used it, because the old address would be lost.
     """
-    there = {
-        "address": target.address,
-        "port": target.port,
-        "account": target.account,
-        "host_key": target.host_key,
-        "host_ca": host_ca,
-    }
+    there = _there(target, host_ca)
     row, made = _LEASE.first(grant_id, target.id), False
     if row is None:
         row, made = _created(grant_id=grant_id, target_id=target.id, made_at=now, **there, **login)
-    if any(getattr(row, name) != value for name, value in there.items()):
+    if not is_there(row, target, host_ca):
         raise GrantIsOver(f"{target.name} has a new address.", hint="Request new access.")
     if row.gone_at is not None:
         Lease.objects.filter(pk=row.pk).update(gone_at=None)
@@ -64,6 +58,21 @@ def write_lease(
             now=now,
             data={"target": target.name, **({"ahead": True} if ahead else {})},
         )
+
+
+def is_there(lease: Lease, target: TargetFacts, host_ca: str) -> bool:
+    """Whether a target is still at the address of a lease."""
+    return all(getattr(lease, name) == value for name, value in _there(target, host_ca).items())
+
+
+def _there(target: TargetFacts, host_ca: str) -> dict[str, Any]:
+    return {
+        "address": target.address,
+        "port": target.port,
+        "account": target.account,
+        "host_key": target.host_key,
+        "host_ca": host_ca,
+    }
 
 
 def _created(**fields: Any) -> tuple[Lease, bool]:

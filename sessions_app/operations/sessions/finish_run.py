@@ -72,9 +72,6 @@ def finish_run(
     ``unused`` is the number of bytes and rows that were reserved but not used. A run that failed counts only
     if ``sent``: the target received it, and reported an error.
     """
-    end = RunState(state)
-    if end not in _ENDS:
-        raise ValueError(f"{state} is not a state in which a command is over.")
     with transaction.atomic():
         run = _RUN.first(run_id)
         if run is None:
@@ -90,15 +87,49 @@ def finish_run(
                     now=now,
                 )
             return
-        run.state, run.ended_at, run.signal = end, now, recordable(signal)[:16]
-        run.exit_status = None if exit_status is None else min(exit_status, _GREATEST_STATUS)
-        run.output_bytes, run.recording, run.recording_digest = output_bytes, recording, recording_digest
-        run.recording_bytes, run.rows = recording_bytes, rows
-        run.reason = recordable(reason)
+        set_end(
+            run,
+            state=state,
+            exit_status=exit_status,
+            signal=signal,
+            output_bytes=output_bytes,
+            rows=rows,
+            recording=recording,
+            recording_digest=recording_digest,
+            recording_bytes=recording_bytes,
+            reason=reason,
+            now=now,
+        )
         if run.charges:
-            return_charges(run=run, unsent=end == RunState.FAILED and not sent, unused=unused or {}, now=now)
+            unsent = run.state == RunState.FAILED and not sent
+            return_charges(run=run, unsent=unsent, unused=unused or {}, now=now)
         run.save(update_fields=_WRITTEN)
         record_finished(run=run, exchanged=exchanged, now=now)
+
+
+def set_end(
+    run: CommandRun,
+    *,
+    state: str,
+    exit_status: int | None = None,
+    signal: str = "",
+    output_bytes: int = 0,
+    rows: int | None = None,
+    recording: str = "",
+    recording_digest: str = "",
+    recording_bytes: int = 0,
+    reason: str = "",
+    now: dt.datetime,
+) -> None:
+    """Set the fields of a run that has ended, without saving it. Raises ValueError for another state."""
+    end = RunState(state)
+    if end not in _ENDS:
+        raise ValueError(f"{state} is not a state in which a command is over.")
+    run.state, run.ended_at, run.signal = end, now, recordable(signal)[:16]
+    run.exit_status = None if exit_status is None else min(exit_status, _GREATEST_STATUS)
+    run.output_bytes, run.recording, run.recording_digest = output_bytes, recording, recording_digest
+    run.recording_bytes, run.rows = recording_bytes, rows
+    run.reason = recordable(reason)
 
 
 def _is_late(run: CommandRun, digest: str) -> bool:

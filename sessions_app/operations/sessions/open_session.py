@@ -64,7 +64,7 @@ def lock_live(use: AnyUse, now: dt.datetime) -> Grant:
     check_stands()
     grant = _LOCKED.first(use.grant_id)
     # The grant may have ended during the wait for the lock.
-    if grant is None or not _is_live(grant, now) or ask(_ENDS, grant.pk):
+    if grant is None or not is_live(grant, now) or ask(_ENDS, grant.pk):
         raise GrantIsOver(f"{use.grant_ref} has ended.", hint="Request new access.")
     if grant.held_at is not None or not _is_usable_above(grant, now):
         if suspension := suspension_of(grant):
@@ -74,7 +74,7 @@ def lock_live(use: AnyUse, now: dt.datetime) -> Grant:
     return grant
 
 
-def _is_live(grant: Grant, now: dt.datetime) -> bool:
+def is_live(grant: Grant, now: dt.datetime) -> bool:
     """Whether a locked grant may be used, unless it, or a grant that it was delegated from, is suspended or
     over.
     """

@@ -140,7 +140,7 @@ def _start(
     charged: Charged,
     now: dt.datetime,
 ) -> CommandRun:
-    ends = grant.expires_at + dt.timedelta(seconds=decision.finish_seconds or 0)
+    ends = latest_end(grant, decision)
     return _save(
         use,
         session_id,
@@ -151,6 +151,11 @@ def _start(
         deadline=ends,
         charges=charged.charges,
     )
+
+
+def latest_end(grant: Grant, decision: Allowed) -> dt.datetime:
+    """Return the latest time at which a command of a grant ends."""
+    return grant.expires_at + dt.timedelta(seconds=decision.finish_seconds or 0)
 
 
 def _wait(
@@ -231,6 +236,11 @@ def _tried(
         deadline=run.deadline,
         counts=counted_in(run),
     )
+
+
+def tried_of(run: CommandRun, decision: Allowed) -> Tried:
+    """Return the outcome of an attempt that is allowed and recorded."""
+    return _tried(run, "allowed", decision, "")
 
 
 def counted_in(run: CommandRun) -> frozenset[str]:
@@ -320,7 +330,41 @@ def _save(
     reason: str = "",
     charges: Sequence[Json] = (),
 ) -> CommandRun:
-    return CommandRun.objects.create(
+    run = _made(
+        use,
+        session_id,
+        line,
+        state,
+        now,
+        decision=decision,
+        deadline=deadline,
+        reason=reason,
+        charges=charges,
+    )
+    run.save(force_insert=True)
+    return run
+
+
+def run_of(
+    use: AnyUse, session_id: int, line: str, decision: Allowed, deadline: dt.datetime, now: dt.datetime
+) -> CommandRun:
+    """Return the unsaved run of an allowed line that starts now."""
+    return _made(use, session_id, line, RunState.RUNNING, now, decision=decision, deadline=deadline)
+
+
+def _made(
+    use: AnyUse,
+    session_id: int,
+    line: str,
+    state: RunState,
+    now: dt.datetime,
+    *,
+    decision: Allowed | None = None,
+    deadline: dt.datetime | None = None,
+    reason: str = "",
+    charges: Sequence[Json] = (),
+) -> CommandRun:
+    return CommandRun(
         grant_id=use.grant_id,
         session_id=session_id,
         target_id=use.target.id,
@@ -347,5 +391,14 @@ def _record(event: Event, use: AnyUse, run: CommandRun, now: dt.datetime, data: 
         object_type="grant",
         object_ref=use.grant_ref,
         now=now,
-        data={"run": run.pk, "session": run.session_id, "target": use.target.name, **place_of(use), **data},
+        data={**_place(use, run), **data},
     )
+
+
+def _place(use: AnyUse, run: CommandRun) -> dict[str, Json]:
+    return {"run": run.pk, "session": run.session_id, "target": use.target.name, **place_of(use)}
+
+
+def entry_of(use: AnyUse, run: CommandRun, decision: Allowed) -> dict[str, Json]:
+    """Return the data of the entry about an allowed run."""
+    return {**_place(use, run), **_about(run, decision)}

@@ -13,6 +13,7 @@ from aiohttp import web
 from broker.demo.ports import free_port
 from broker.kernel.errors import StintError
 from sessions_app.gateways.core.arrivals import LIMITS, Limits
+from sessions_app.gateways.core.attempts import tries_of
 from sessions_app.gateways.core.database import Database
 from sessions_app.gateways.core.endpoint import Shared
 from sessions_app.gateways.core.holds import Holds
@@ -109,7 +110,7 @@ async def listening(
 
     database = Database(threads=2, name="web")
     node = await Node.begin(Known(name="web-1", version="1"), database=database)
-    shared = Shared(database, node, Holds(), "web-1", closed_because=str)
+    shared = Shared(database, node, Holds(), "web-1", closed_because=str, tries=tries_of(database))
     port = free_port()
     options = WebOptions(host="127.0.0.1", port=port, url=f"https://gateway.test:{port}")
     options = replace(options, **changes)

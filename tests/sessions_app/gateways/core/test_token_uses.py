@@ -18,7 +18,7 @@ class Opened(TokenUses[Any]):
 
     def __init__(self, closed: str, users: int = 0) -> None:
         absent: Any = None
-        super().__init__(Shared(absent, absent, absent, "tested", closed_because=lambda: closed), most=2)
+        super().__init__(Shared(absent, absent, absent, "tested", lambda: closed, tries=absent), most=2)
         session: Any = SimpleNamespace(closed=False, users=[None] * users)
         self._open[1, 1] = session
 

@@ -52,7 +52,7 @@ class Record:
     def __init__(self) -> None:
         self.tried, self.ends, self.lost = [], [], False
 
-    async def run(self, function: Any, **about: Any) -> Tried:
+    async def run(self, function: Any = None, **about: Any) -> Tried:
         await asyncio.sleep(0)
         if self.lost:
             raise Unavailable("lost")
@@ -80,7 +80,7 @@ class Connection:
         node = SimpleNamespace(
             registry=SimpleNamespace(reports=self.record), clock=SimpleNamespace(now=lambda: None)
         )
-        shared = SimpleNamespace(database=self.record, node=node)
+        shared = SimpleNamespace(database=self.record, node=node, tries=self.record)
         use = SimpleNamespace(compiled=COMMANDS, mark="GR-1")
         session = SimpleNamespace(id=1, use=use, grant=SimpleNamespace(over="", suspended=False))
         self.attempts = Attempts(shared, session, self.tally)  # type: ignore[arg-type]
