@@ -18,16 +18,16 @@ MOST = 100
 class Together(Generic[R]):
     """An operation for several callers.
 
-    While one transaction is carried out, calls that arrive wait, and share the next one. So each call waits for
-    at most two transactions, and none waits for others to arrive.
+    While one transaction is carried out, calls that arrive wait, and share the next one. So each call waits
+    for at most two transactions, and none waits for others to arrive.
     """
 
     def __init__(
         self, database: Database, one: Callable[..., R], many: Callable[..., Sequence[tuple[R] | None]]
     ) -> None:
         """``one`` is the operation. ``many`` carries out several calls, each a mapping of arguments, and
-        returns the result of each, or None for a call that it leaves to ``one``. It must not wait for locks of
-        a single grant, because all callers would wait with it.
+        returns the result of each, or None for a call that it leaves to ``one``. It must not wait for the
+        lock of a single grant, because all callers would wait with it.
         """
         self._database, self._one, self._many = database, one, many
         self._waiting: list[tuple[Mapping[str, Any], asyncio.Future[tuple[R] | None]]] = []

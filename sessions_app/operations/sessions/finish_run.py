@@ -78,14 +78,8 @@ def finish_run(
             return
         if run.state not in UNFINISHED:
             if recording and _is_late(run, recording_digest):
-                take_recording(
-                    run=run,
-                    path=recording,
-                    digest=recording_digest,
-                    file_bytes=recording_bytes,
-                    output_bytes=output_bytes,
-                    now=now,
-                )
+                kept = {"file_bytes": recording_bytes, "output_bytes": output_bytes}
+                take_recording(run=run, path=recording, digest=recording_digest, **kept, now=now)
             return
         set_end(
             run,

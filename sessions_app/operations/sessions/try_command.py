@@ -111,7 +111,7 @@ def try_command(
             _answer(order_id, run)
             _record(Event.COMMAND_REFUSED, use, run, now, {"line": run.line, "why": run.reason})
             note_deviation(grant_id=use.grant_id, now=now)
-            return _tried(run, "refused", decision, explain(decision))
+            return tried_of(run, "refused", decision, explain(decision))
         decision, earlier = answered_before(use=use, line=line, decision=decision)
         waits = decision.hold and not decision.at_commit
         charged = charge_run(grant=grant, use=use, decision=decision, later=waits, now=now)
@@ -128,7 +128,7 @@ def try_command(
         _answer(order_id, run)
         lease(use, now)
         _record(Event.COMMAND_ALLOWED, use, run, now, _about(run, decision))
-    return _tried(run, "allowed", decision, "")
+    return tried_of(run, "allowed", decision, "")
 
 
 def _start(
@@ -178,7 +178,7 @@ def _wait(
         _keep_text(run, shown)
     approvable = notify_of_hold(run=run, now=now)
     says = WAITS if approvable else NOBODY_MAY_ALLOW
-    return replace(_tried(run, "held", decision, says), approvable=approvable)
+    return replace(tried_of(run, "held", decision, says), approvable=approvable)
 
 
 def _keep_text(run: CommandRun, text: str) -> None:
@@ -223,9 +223,10 @@ def _storable(decision: Allowed | Refused, line: str, *, ordered: bool) -> Allow
     return decision
 
 
-def _tried(
+def tried_of(
     run: CommandRun, verdict: Literal["allowed", "held", "refused"], decision: Allowed | Refused, message: str
 ) -> Tried:
+    """Return the outcome of an attempt that is recorded."""
     return Tried(
         run_id=run.pk,
         session_id=run.session_id,
@@ -236,11 +237,6 @@ def _tried(
         deadline=run.deadline,
         counts=counted_in(run),
     )
-
-
-def tried_of(run: CommandRun, decision: Allowed) -> Tried:
-    """Return the outcome of an attempt that is allowed and recorded."""
-    return _tried(run, "allowed", decision, "")
 
 
 def counted_in(run: CommandRun) -> frozenset[str]:
@@ -315,7 +311,7 @@ def _put_off(
     run.save(update_fields=["ended_at"])
     _answer(order_id, run)
     _record(Event.COMMAND_REFUSED, use, run, now, {"line": run.line, "why": run.reason, "code": code})
-    return _tried(run, "refused", Refused(why, None, code), why)
+    return tried_of(run, "refused", Refused(why, None, code), why)
 
 
 def _save(

@@ -76,8 +76,8 @@ def try_commands(*, attempts: Sequence[Attempt], now: dt.datetime) -> list[Tried
     """Record plain attempts like `try_command`: with the same conditions, and under the same locks.
 
     Return None for each attempt that it has not recorded, because a condition does not hold, or because one
-    of its rows is locked. `try_command` must then decide about it. Nothing may be sent to a target before this
-    function has returned.
+    of its rows is locked. `try_command` must then decide about it. Nothing may be sent to a target before
+    this function has returned.
     """
     with transaction.atomic():
         check_stands()
@@ -87,7 +87,9 @@ def try_commands(*, attempts: Sequence[Attempt], now: dt.datetime) -> list[Tried
         runs = {id(one): _run_of(one, grants[one.use.grant_id], now) for one in usable}
         CommandRun.objects.bulk_create(runs.values())
         _record(usable, runs, now)
-    return [tried_of(runs[id(one)], one.decision) if id(one) in runs else None for one in attempts]
+    return [
+        tried_of(runs[id(one)], "allowed", one.decision, "") if id(one) in runs else None for one in attempts
+    ]
 
 
 def _run_of(one: Attempt, grant: Grant, now: dt.datetime) -> CommandRun:
@@ -95,7 +97,7 @@ def _run_of(one: Attempt, grant: Grant, now: dt.datetime) -> CommandRun:
 
 
 def _locked_grants(ids: set[int], now: dt.datetime) -> dict[int, Grant]:
-    """Lock the grants, and return those that are usable. Delegated grants depend on more than their own row."""
+    """Lock the grants, and return those that are usable. Delegated grants are left to `try_command`."""
     found = {grant.pk: grant for grant in _GRANTS(sorted(ids))}
     ending = {grant_id for (grant_id,) in ask(_ENDS, list(found))}
     return {

@@ -80,8 +80,6 @@ class _Read:
     before: str = ""
     declared: tuple[str, ...] = ()
     cursor: str = ""
-    # The SQL to send by the index of the command that allows it.
-    sent: dict[int, str] = field(default_factory=dict, compare=False, repr=False)
 
 
 def decide_text(compiled: StatementSet, text: str) -> tuple[Passes | Runs | Refused, ...]:
@@ -146,7 +144,7 @@ def _prepared(compiled: StatementSet, read: _Read) -> Prepared | Refused:
     if not fits:
         return _explain(compiled, read, statement.values)
     shown = next((shown_of(one, statement) for one in fits if one.at_commit), None)
-    return Prepared(_sent(fits[0], read), places, shown, compiled, read, tuple(fits))
+    return Prepared(_sent(fits[0], read, statement.values), places, shown, compiled, read, tuple(fits))
 
 
 def _fits_form(command: CompiledStatement, read: _Read) -> bool:
@@ -304,7 +302,7 @@ def _runs(
         at_commit=command.at_commit,
         amounts=amounts,
     )
-    text, shown = _sent(command, read), _shown(command, read, values)
+    text, shown = _sent(command, read, read.statement.values), _shown(command, read, values)
     runs = Runs(text, allowed, rule.rows, shown, read.cursor)
     return _without_secrets(runs, command, read, values) if rule.secret else runs
 
@@ -332,15 +330,8 @@ def _exact(command: CompiledStatement, read: _Read, values: tuple[Value, ...]) -
         yield literal(shown)
 
 
-def _sent(command: CompiledStatement, read: _Read) -> str:
+def _sent(command: CompiledStatement, read: _Read, values: tuple[Value, ...]) -> str:
     """Return the SQL to send: parameters stay parameters, and casts of the rule are added."""
-    if command.index not in read.sent:
-        read.sent[command.index] = _rendered(command, read)
-    return read.sent[command.index]
-
-
-def _rendered(command: CompiledStatement, read: _Read) -> str:
-    values = read.statement.values
     places = command.places or values
     texts = [
         literal(place if isinstance(place, Value) and value.kind != "bound" else _with_cast(value, place))
