@@ -30,9 +30,9 @@ def opened(world, used):
     return opened
 
 
-def attempt(used, opened, line: str = LINE, **changes) -> Attempt:
-    decision = decide(used.compiled, line)
-    return Attempt(**{"use": used, "session_id": opened, "line": line, "decision": decision, **changes})
+def attempt(used, opened, **changes) -> Attempt:
+    decision = decide(used.compiled, LINE)
+    return Attempt(**{"use": used, "session_id": opened, "line": LINE, "decision": decision, **changes})
 
 
 def tried(world, *attempts: Attempt, now: dt.datetime | None = None):
@@ -54,19 +54,23 @@ def test_each_is_recorded_like_a_line_of_its_own(world, used, opened):
 
 
 def test_several_grants_and_holders_share_a_transaction(world, used, opened):
-    other = use(world.grant(who=world.dora), now=world.now)
+    other = use(world.grant(who=world.robot), now=world.now)
     theirs = session(other, now=world.now)
     run(other, theirs, LINE, now=world.now)
     made = tried(
         world,
         attempt(used, opened, request_id="one"),
         attempt(other, theirs, request_id="two"),
-        attempt(used, opened, "echo stop nginx"),
+        attempt(used, opened),
     )
     assert [one is not None for one in made] == [True, True, True]
     assert [one.session_id for one in made] == [opened, theirs, opened]
     entry = last("command.allowed", other.grant_ref)
-    assert (entry.actor, entry.data["run"], entry.data["request_id"]) == ("dora", made[1].run_id, "two")
+    assert (entry.actor, entry.data["run"], entry.data["request_id"]) == (
+        world.robot.username,
+        made[1].run_id,
+        "two",
+    )
     assert intact()
 
 
@@ -96,7 +100,7 @@ def moved(world, used, opened) -> None:
 
 @pytest.mark.parametrize("change", [end, suspend, close, gone, moved])
 def test_what_may_not_run_is_left_and_keeps_nothing_else_from_running(world, used, opened, change):
-    other = use(world.grant(who=world.dora), now=world.now)
+    other = use(world.grant(who=world.robot), now=world.now)
     theirs = session(other, now=world.now)
     run(other, theirs, LINE, now=world.now)
     others = CommandRun.objects.filter(grant=used.grant_id).count()
@@ -149,7 +153,7 @@ def test_what_has_to_wait_for_approval_is_left(world, used, opened):
 
 @pytest.mark.django_db(transaction=True)
 def test_a_locked_grant_is_left_without_waiting(world, used, opened):
-    other = use(world.grant(who=world.dora), now=world.now)
+    other = use(world.grant(who=world.robot), now=world.now)
     theirs = session(other, now=world.now)
     run(other, theirs, LINE, now=world.now)
     with transaction.atomic():
