@@ -290,16 +290,17 @@ class Conversation(Cuttable):
 
     def _from_target(self) -> Rest:
         """Relay the responses that have arrived. Raises ProtocolError."""
-        messages, answers = self._upstream.messages, self._answers
+        messages, answers, taken = self._upstream.messages, self._answers, False
         self._out.hold()
         try:
             while (found := messages.buffered()) is not None:
                 if answers.must_afford(found[0]):
                     return self._afforded(*found)
                 answers.take(*found)
+                taken = True
         finally:
             self._out.release()
-        return _drained(self._line.writer)
+        return _drained(self._line.writer) if taken else None
 
     async def _afforded(self, kind: bytes, content: bytes) -> None:
         await self._answers.afford(content)
@@ -316,16 +317,18 @@ class Conversation(Cuttable):
 
     def _from_client(self) -> Rest:
         """Handle the messages that have arrived. Raises _Left, ProtocolError and Ended."""
+        taken = False
         self._up.hold()
         self._out.hold()
         try:
             while not self._stopped and (found := self._messages.buffered()) is not None:
                 if (rest := self._taken(*found)) is not None:
                     return rest
+                taken = True
         finally:
             self._up.release()
             self._out.release()
-        return _drained(self._upstream.writer)
+        return _drained(self._upstream.writer) if taken else None
 
     def _taken(self, kind: bytes, content: bytes) -> Rest:
         if not self._handling.is_ready:
