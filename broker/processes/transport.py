@@ -9,6 +9,21 @@ from kombu.transport import redis
 __all__ = ["SentinelTransport", "Transport"]
 
 
+class _Frugal:
+    """A channel that makes one client for each pool of connections. kombu makes one for each command, which
+    takes longer than the command.
+    """
+
+    _kept: Any = None
+
+    def _create_client(self, asynchronous: bool = False) -> Any:
+        if asynchronous:
+            return super()._create_client(asynchronous)  # type: ignore[misc]  # not in the stubs
+        if self._kept is None or self._kept.connection_pool is not self.pool:  # type: ignore[attr-defined]
+            self._kept = super()._create_client()  # type: ignore[misc]
+        return self._kept
+
+
 class _Closed:
     """A channel that raises the error that kombu's callers expect for a lost connection.
 
@@ -25,11 +40,11 @@ class _Closed:
         return super()._connparams(asynchronous)  # type: ignore[misc,no-any-return]  # not in the stubs
 
 
-class Channel(_Closed, redis.Channel):
+class Channel(_Frugal, _Closed, redis.Channel):
     """A channel to a single server."""
 
 
-class SentinelChannel(_Closed, redis.SentinelChannel):
+class SentinelChannel(_Frugal, _Closed, redis.SentinelChannel):
     """A channel to the current master of the sentinels."""
 
 
