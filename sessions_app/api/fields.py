@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import datetime as dt
+import functools
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
+from rest_framework.utils.serializer_helpers import BindingDict
 
 from accounts.names import USERNAME
 from broker.cli.durations import PATTERN, parse_duration
@@ -212,7 +215,38 @@ class Choice(serializers.ChoiceField):
         return str(value) if value else None
 
 
-class Body(serializers.Serializer[Any]):
+class _Serializer(serializers.Serializer[Any]):
+    """A serializer that makes its plain fields once per process.
+
+    DRF makes all fields anew for each object, which takes longer than using them. Plain fields depend only on
+    the class; nested serializers, and fields that call a method of this object, are still made anew.
+    """
+
+    @functools.cached_property
+    def fields(self) -> BindingDict:
+        """The fields by name."""
+        fields = BindingDict(self)
+        for name, field in _fields_of(type(self)).items():
+            if isinstance(field, serializers.BaseSerializer):
+                fields[name] = copy.deepcopy(field)
+            elif isinstance(field, serializers.SerializerMethodField):
+                fields.fields[name] = own = copy.copy(field)
+                own.parent = self
+            else:
+                fields.fields[name] = field
+        return fields
+
+
+@functools.cache
+def _fields_of(kind: type[_Serializer]) -> Mapping[str, Any]:
+    """Return the fields of a class, which belong to an object of it without data."""
+    fields = BindingDict(empty := kind())
+    for name, field in empty.get_fields().items():
+        fields[name] = field
+    return fields
+
+
+class Body(_Serializer):
     """A request body. Unknown fields are rejected by name, so that no field is silently ignored."""
 
     def to_internal_value(self, data: Any) -> Any:
@@ -230,5 +264,5 @@ class Query(Body):
     """The query parameters of a request."""
 
 
-class Shape(serializers.Serializer[Any]):
+class Shape(_Serializer):
     """The shape of a response."""

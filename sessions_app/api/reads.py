@@ -285,7 +285,8 @@ def notice_of(identity: Identity, notice_id: int) -> Notice:
 
 @prepared()
 def _one(found: QuerySet[Any, Row], what: str) -> Row:
-    thing = found.first()
+    # Not `first`, which would sort them, although the key of these rows is unique.
+    thing = next(iter(found[:1]), None)
     if thing is None:
         raise NotFound(f"{what.capitalize()} not found.")
     return thing
