@@ -65,10 +65,11 @@ TRANSPORT_ALIASES["redis"] = TRANSPORT_ALIASES["rediss"] = "broker.processes.tra
 TRANSPORT_ALIASES["sentinel"] = "broker.processes.transport:SentinelTransport"
 app = Celery("stint", task_cls=StintTask, fixups=["broker.processes.fixup:fixup"])
 app.config_from_object("django.conf:settings", namespace="CELERY")
-# Time-critical tasks have queues of their own, separate from mail, webhooks and housekeeping.
+# Time-critical tasks have queues of their own, separate from mail, webhooks and housekeeping. The tasks of a
+# grant's life are notifications of the database instead (`broker.kernel.enqueue`).
 _QUEUES = {
-    "revoke": ["grants.deprovision", "deliveries.handle_lost", "sweep.baseless", "sweep.tick"],
-    "provision": ["grants.provision", "grants.prepare", "workflows.read", "workflows.read_all"],
+    "revoke": ["deliveries.handle_lost", "sweep.baseless", "sweep.tick"],
+    "provision": ["workflows.read", "workflows.read_all"],
     "upkeep": [
         "clusters.reconcile_all",
         "days.count",

@@ -23,6 +23,7 @@ from broker.kernel import request_id, trace_ids, tracing
 from broker.kernel.database import name_process
 from broker.kernel.errors import Overtaken
 from broker.kernel.metrics import TASKS, serve_metrics
+from broker.processes.hints import Hints
 from broker.processes.watchdog import report
 
 __all__ = ["app"]
@@ -73,8 +74,21 @@ class Ticks(bootsteps.StartStopStep):
     terminate = stop
 
 
+class Listens(bootsteps.StartStopStep):
+    """The listener for tasks that are notifications of the database. It ends with the process."""
+
+    def create(self, worker: Any) -> Any:
+        """Return the thread."""
+        return Hints(worker.app)
+
+    def stop(self, parent: Any) -> None:
+        """Do nothing: what it would still start, another process does."""
+
+    terminate = stop
+
+
 app.user_options["worker"].add(click.Option(("--ticks",), is_flag=True, help="Also run the scheduler."))
-app.steps["worker"].add(Ticks)
+app.steps["worker"].update({Ticks, Listens})
 
 
 @celeryd_init.connect

@@ -50,9 +50,6 @@ def test_each_task_that_is_scheduled_has_a_queue_and_what_is_bound_to_time_share
     bound_to_time = {
         "sweep.tick",
         "sweep.baseless",
-        "grants.provision",
-        "grants.prepare",
-        "grants.deprovision",
         "record.checkpoint",
         "record.verify",
         "clusters.reconcile_all",

@@ -26,7 +26,7 @@ def dead_queue(settings, tmp_path):
 @pytest.mark.django_db(transaction=False)
 def test_nothing_is_sent_before_the_commit(dead_queue, django_capture_on_commit_callbacks):
     with django_capture_on_commit_callbacks() as callbacks, transaction.atomic():
-        module.enqueue("grants.provision", grant_id=1)
+        module.enqueue("workflows.read", workflow_id=1)
         assert module._silent_until == 0.0
     assert len(callbacks) == 1
 
@@ -34,7 +34,7 @@ def test_nothing_is_sent_before_the_commit(dead_queue, django_capture_on_commit_
 @pytest.mark.timing
 def test_a_dead_queue_is_not_waited_for_and_not_asked_again_at_once(db, dead_queue):
     began = time.monotonic()
-    module._send("grants.provision", {"grant_id": 1})
+    module._send("workflows.read", {"workflow_id": 1})
     assert time.monotonic() - began < allow(4), "a person would have waited for a queue that is gone"
     assert module._silent_until >= began + module._SILENCE
 
@@ -47,7 +47,7 @@ def test_a_queue_that_accepts_and_says_nothing_is_given_up_soon(db, settings):
         current_app.conf.broker_url = url
         module._silent_until = 0.0
         began = time.monotonic()
-        module._send("grants.provision", {"grant_id": 1})
+        module._send("workflows.read", {"workflow_id": 1})
         assert time.monotonic() - began < allow(8)
         assert module._silent_until > 0
     current_app.conf.broker_url = None

@@ -1,0 +1,63 @@
+"""The worker's tasks that are notifications of the database."""
+
+import json
+
+import pytest
+from django.db import transaction
+
+from broker.celery import app
+from broker.kernel.enqueue import CHANNEL, enqueue
+from broker.processes.hints import carry_out
+from sessions_app.models import GrantState
+from tests.support.world.acts import fresh
+
+
+@pytest.fixture
+def listening(app_connection):
+    """Return the payloads that a worker gets until now."""
+    app_connection.execute(f"LISTEN {CHANNEL}")
+
+    def heard() -> list[bytes]:
+        return [one.payload.encode() for one in app_connection.notifies(timeout=0)]
+
+    return heard
+
+
+def test_a_grant_is_announced_with_its_commit_and_started_by_the_worker(live_world, listening):
+    grant = live_world.grant(start=False)
+    (payload,) = listening()
+    assert fresh(grant).state == GrantState.SCHEDULED
+    carry_out(app, payload)
+    assert fresh(grant).state == GrantState.ACTIVE
+    carry_out(app, payload)
+    assert fresh(grant).state == GrantState.ACTIVE
+
+
+def test_nothing_is_announced_by_a_transaction_that_was_rolled_back(live_world, listening):
+    with transaction.atomic():
+        enqueue("grants.provision", grant_id=1)
+        assert listening() == []
+        transaction.set_rollback(True)
+    assert listening() == []
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"",
+        b"7",
+        b"[]",
+        b"{}",
+        b"\xff",
+        json.dumps({"task": "sweep.tick", "ids": {}, "request_id": "", "trace": ""}).encode(),
+        json.dumps({"task": ["x"], "ids": {}, "request_id": "", "trace": ""}).encode(),
+        json.dumps({"task": "grants.provision", "ids": 7, "request_id": "", "trace": ""}).encode(),
+        json.dumps(
+            {"task": "grants.provision", "ids": {"grant_id": 10**12}, "request_id": [], "trace": {}}
+        ).encode(),
+    ],
+)
+def test_a_forged_notification_changes_nothing_and_ends_no_thread(live_world, payload):
+    grant = live_world.grant(start=False)
+    carry_out(app, payload)
+    assert fresh(grant).state == GrantState.SCHEDULED
