@@ -20,7 +20,7 @@ from django.db.backends.postgresql.operations import DatabaseOperations
 from django.db.utils import DatabaseErrorWrapper
 from django.utils.functional import cached_property
 
-from broker.kernel.postgresql.prepared import KeptStatements, PreparingCursor, is_prepared
+from broker.kernel.postgresql.prepared import KeptStatements, PreparingCursor, is_prepared, prepared
 from broker.kernel.statement import is_readable
 
 # The setting that the server reports with its responses, from PostgreSQL 14.
@@ -81,6 +81,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     ops_class = _Operations
     is_outdated = False
+    _kept_cursor: Any = None
     # The time at which the server last responded to `is_usable`, by the monotonic clock.
     _responded_at = -math.inf
 
@@ -95,6 +96,18 @@ class DatabaseWrapper(base.DatabaseWrapper):
         """Return a cursor, which prepares its statements within a `prepared` block."""
         self.connection.cursor_factory = PreparingCursor if is_prepared() else base.Cursor
         return super().create_cursor(name)
+
+    def kept_cursor(self) -> Any:
+        """Return a cursor of psycopg that prepares its statements, made once per connection: making one takes
+        as long as using it. Read all rows before its next use.
+        """
+        self.close_if_health_check_failed()
+        self.ensure_connection()
+        self.validate_no_broken_transaction()
+        if self._kept_cursor is None or self._kept_cursor.connection is not self.connection:
+            with prepared():
+                self._kept_cursor = self.create_cursor()
+        return self._kept_cursor
 
     @cached_property
     def wrap_database_errors(self) -> DatabaseErrorWrapper:

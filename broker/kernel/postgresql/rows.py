@@ -22,9 +22,17 @@ M = TypeVar("M", bound=models.Model)
 
 def ask(sql: str, *values: Any, **named: Any) -> list[tuple[Any, ...]]:
     """Return the rows of a prepared statement, with `%s` for each value, or `%(name)s` for named values."""
-    with prepared(), connections[DEFAULT_DB_ALIAS].cursor() as cursor:
+    connection: Any = connections[DEFAULT_DB_ALIAS]
+    found: list[tuple[Any, ...]]
+    if connection.queries_logged or connection.execute_wrappers:
+        with prepared(), connection.cursor() as cursor:
+            cursor.execute(sql, named or values)
+            found = cursor.fetchall()
+        return found
+    with connection.wrap_database_errors:
+        cursor = connection.kept_cursor()
         cursor.execute(sql, named or values)
-        found: list[tuple[Any, ...]] = cursor.fetchall()
+        found = cursor.fetchall()
     return found
 
 
