@@ -11,6 +11,7 @@ from django.db.models.expressions import RawSQL
 
 from accounts.models import Identity
 from broker.kernel.postgresql.prepared import prepared
+from broker.kernel.postgresql.rows import ask
 
 # Raw SQL: most filters on most pages contain this condition several times, and composing it takes longer
 # than running it.
@@ -23,6 +24,30 @@ SELECT held.content_object_id FROM sessions_app_{noun}groupobjectpermission held
  WHERE mine.identity_id = %s
    AND held.permission_id IN (SELECT id FROM auth_permission WHERE codename = ANY(%s))
 """
+# The ids of the policies under which an identity can request a cluster: one condition of statements that are
+# composed once per process. It is `requestable` (`models/policy.py`), with the values of `who_requests`.
+REQUESTABLE = """
+SELECT covered.accesspolicy_id FROM sessions_app_accesspolicy_clusters covered
+  JOIN sessions_app_accesspolicy live ON live.id = covered.accesspolicy_id AND live.removed_at IS NULL
+ WHERE covered.cluster_id = %s AND ({})
+""".format(
+    " OR ".join(
+        f"covered.{noun}_id IN ({_HELD.format(noun=noun)})".replace(
+            "codename = ANY(%s)", f"codename = 'request_{noun}'"
+        )
+        for noun in ("accesspolicy", "cluster")
+    )
+)
+
+
+def who_requests(identity: Identity, cluster_id: int) -> tuple[int, ...]:
+    """Return the values of `REQUESTABLE`."""
+    return (cluster_id, *[identity.pk] * 4)
+
+
+def may_request_under(policy_id: int, identity: Identity, cluster_id: int) -> bool:
+    """Whether the identity can request the cluster under this policy."""
+    return bool(ask(f"SELECT WHERE %s IN ({REQUESTABLE})", policy_id, *who_requests(identity, cluster_id)))
 
 
 _ALL = " UNION ALL ".join(

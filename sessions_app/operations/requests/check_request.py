@@ -18,6 +18,7 @@ from sessions_app.models import (
     Target,
     Workflow,
 )
+from sessions_app.models.visibility import REQUESTABLE, who_requests
 from sessions_app.operations.workflows.errors import BoundToOtherWorkflow
 from sessions_app.policy.case import Case
 from sessions_app.policy.commands.answers import CompiledSet, CompileError
@@ -140,15 +141,23 @@ def for_its_workflow(requester: Identity, ask: NewRequest) -> NewRequest:
     return replace(ask, workflow=requester.bound_to)
 
 
+_POLICIES = Rows(
+    AccessPolicy,
+    tail=f"""
+JOIN sessions_app_accesspolicy_command_sets allows ON allows.accesspolicy_id = sessions_app_accesspolicy.id
+JOIN sessions_app_commandset allowed ON allowed.id = allows.commandset_id
+WHERE allowed.name = %s AND sessions_app_accesspolicy.name = coalesce(%s, sessions_app_accesspolicy.name)
+  AND sessions_app_accesspolicy.id IN ({REQUESTABLE})
+ORDER BY sessions_app_accesspolicy.name
+""",
+)
+
+
 def _policies(
     requester: Identity, ask: NewRequest, cluster: Cluster
 ) -> list[tuple[AccessPolicy, PolicyDocument]]:
-    found = AccessPolicy.objects.requestable_by(requester, cluster.pk).filter(
-        command_sets__name=ask.command_set
-    )
-    if ask.policy:
-        found = found.filter(name=ask.policy)
-    return _readable(list(found.order_by("name")))
+    """Return the policies under which the requester can request the command set on the cluster."""
+    return _readable(_POLICIES(ask.command_set, ask.policy or None, *who_requests(requester, cluster.pk)))
 
 
 def _readable(policies: list[AccessPolicy]) -> list[tuple[AccessPolicy, PolicyDocument]]:

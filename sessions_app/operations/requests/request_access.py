@@ -234,7 +234,7 @@ def _notify_approvers(request: AccessRequest, preview: Preview, now: dt.datetime
             now,
             targets=preview.targets,
             compiled=preview.compiled,
-            others=preview.by_others(),
+            window=(preview.starts_at, preview.ends_at),
         ),
         path=f"/approvals/{request.ref}/",
         of=request,

@@ -14,7 +14,6 @@ from broker.kernel.postgresql.rows import Rows
 from sessions_app.connectors.registry import commands_of
 from sessions_app.models import (
     OWN,
-    AccessPolicy,
     AccessRequest,
     Grant,
     RequestKind,
@@ -24,6 +23,7 @@ from sessions_app.models import (
     WorkflowState,
 )
 from sessions_app.models.request import URGENT_KINDS
+from sessions_app.models.visibility import may_request_under
 from sessions_app.policy.case import Case
 from sessions_app.policy.policies import PolicyDocument
 from sessions_app.policy.rules import Ask, Facts, GrantFacts, WorkflowFacts
@@ -247,8 +247,7 @@ def _under(
     """
     policy, requester = request.policy, request.requester
     if may_request is None:
-        requestable = AccessPolicy.objects.requestable_by(requester, request.cluster_id)
-        may_request = requestable.filter(pk=policy.pk).exists()
+        may_request = may_request_under(policy.pk, requester, request.cluster_id)
     return replace(
         facts,
         may_request=may_request,

@@ -6,6 +6,7 @@ import datetime as dt
 from collections.abc import Collection, Mapping
 
 from accounts.models import Identity
+from broker.kernel.postgresql.rows import ask
 from sessions_app.models import Cluster, CommandSetVersion, Grant, GrantQuerySet, Target
 
 
@@ -55,3 +56,17 @@ def held_by_others(
         .exclude(holder=requester)
         .order_by("starts_at")
     )
+
+
+_OTHER_HOLDERS = """
+SELECT count(DISTINCT holder_id) FROM sessions_app_grant
+ WHERE cluster_id = %s AND state <> 'ended' AND starts_at < %s AND expires_at > %s AND holder_id <> %s
+"""
+
+
+def count_other_holders(
+    requester: Identity, cluster: Cluster, starts_at: dt.datetime, ends_at: dt.datetime
+) -> int:
+    """Return the number of holders of the grants of ``held_by_others``."""
+    ((count,),) = ask(_OTHER_HOLDERS, cluster.pk, ends_at, starts_at, requester.pk)
+    return int(count)

@@ -6,13 +6,13 @@ import datetime as dt
 from collections.abc import Callable, Sequence
 
 from broker.kernel.moments import Sayer
-from sessions_app.models import AccessRequest, GrantQuerySet, Target
+from sessions_app.models import AccessRequest, Target
 from sessions_app.policy.commands.answers import CommandView, CompiledSet
 from sessions_app.policy.commands.kinds import describe
 from sessions_app.policy.durations import say_duration
 from sessions_app.queries.catalog import command_sets as commands
 from sessions_app.queries.requests import facts
-from sessions_app.queries.requests.existing_access import held_by_others
+from sessions_app.queries.requests.existing_access import count_other_holders
 from sessions_app.queries.requests.starts import later_start, would_run
 
 ROOT = "root"
@@ -38,19 +38,17 @@ def facts_to_decide(
     *,
     targets: Sequence[Target] | None = None,
     compiled: CompiledSet | None = None,
-    others: GrantQuerySet | None = None,
+    window: tuple[dt.datetime, dt.datetime] | None = None,
 ) -> Callable[[Sayer], str]:
     """Return a function that lists the facts a decision needs, one per line, in a reader's time zone.
 
-    ``targets``, ``compiled`` and the grants of ``others`` at that time are read if not given. Other holders
-    are only counted, because not every reader can see their grants.
+    ``targets``, ``compiled`` and the ``window`` in which it would run are read if not given. Other holders at
+    that time are only counted, because not every reader can see their grants.
     """
     targets = facts.targets_of(request) if targets is None else targets
     views = describe(commands.asked(request) if compiled is None else compiled)
     start = later_start(request, now)
-    if others is None:
-        others = held_by_others(request.requester, request.cluster, *would_run(request, now))
-    count = others.order_by().values("holder").distinct().count()
+    count = count_other_holders(request.requester, request.cluster, *(window or would_run(request, now)))
 
     def say(sayer: Sayer) -> str:
         said = {

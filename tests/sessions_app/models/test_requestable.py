@@ -11,7 +11,7 @@ import yaml
 from accounts.models import Identity
 from accounts.operations.create_identity import create_identity
 from sessions_app.models import AccessPolicy, Cluster, Grant, requestable
-from sessions_app.models.visibility import hold_still
+from sessions_app.models.visibility import hold_still, may_request_under
 from sessions_app.operations.grants.provision_grant import provision_grant
 from sessions_app.operations.requests.check_request import NotRequestable, check_request
 from sessions_app.queries.identities.permissions import who_may
@@ -126,6 +126,7 @@ def test_who_may_ask_is_the_same_from_the_person_and_from_the_cluster(shared, st
             assert there is (identity.pk in people), (identity, cluster)
             rows = requestable(identity).filter(accesspolicy=policy_, cluster=cluster)
             assert there is rows.exists()
+            assert there is may_request_under(policy_.pk, identity, cluster.pk)
             assert there is may_ask(
                 identity, shared.ask(cluster=cluster.name, policy=policy_.name), shared.now
             )

@@ -5,8 +5,9 @@ import datetime as dt
 from django.test import Client
 
 from broker.cli import wording
-from sessions_app.models import AccessRequest, EndReason
+from sessions_app.models import AccessRequest, EndReason, Grant
 from sessions_app.operations.grants.end_grant import end_grant
+from sessions_app.queries.requests.existing_access import count_other_holders, held_by_others
 from tests.sessions_app.api.conftest import Caller, token_for
 from tests.support.world.factors import just_signed_in
 
@@ -74,3 +75,17 @@ def test_one_that_ends_is_not_had_any_more(world):
     later = world.now + dt.timedelta(seconds=1)
     end_grant(grant_id=grant.pk, reason=EndReason.RELEASED, actor=world.alice, now=later)
     assert "You already have this access" not in told(world)
+
+
+def test_other_holders_are_counted_as_their_grants_are_listed(world):
+    mine = world.grant()
+    world.grant()
+    other = Grant.objects.get(request=world.decide(world.request(world.deployer)))
+    hour = dt.timedelta(hours=1)
+    for who in (world.alice, world.bob, world.deployer):
+        for begins in (world.now, mine.expires_at, world.now - 3 * hour):
+            when = mine.cluster, begins, begins + hour
+            listed = {grant.holder_id for grant in held_by_others(who, *when)}
+            assert count_other_holders(who, *when) == len(listed)
+    end_grant(grant_id=other.pk, actor=None, reason=EndReason.REVOKED, now=world.now)
+    assert count_other_holders(world.alice, mine.cluster, world.now, world.now + hour) == 0
