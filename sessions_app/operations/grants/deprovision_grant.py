@@ -20,7 +20,7 @@ from broker.audit.record import Json
 from broker.kernel.lock import is_shown
 from broker.kernel.metrics import ENDS
 from broker.kernel.postgresql.prepared import prepared
-from broker.kernel.postgresql.rows import Rows
+from broker.kernel.postgresql.rows import Rows, ask
 from broker.kernel.text import recordable
 from broker.kernel.tracing import traced
 from sessions_app.connectors.base import CALL_SECONDS, Connector, ConnectorError, Evidence
@@ -132,7 +132,7 @@ def deprovision_grant(*, grant_id: int, now: Callable[[], dt.datetime]) -> Grant
         return _wait(grant, now())
     finally:
         if leases is None or leases:
-            Lease.objects.filter(grant=grant, asked_at=began).update(asked_at=None)
+            ask(_NO_LONGER_ASKED, grant.pk, began)
 
 
 def _claim(grant_id: int, now: dt.datetime) -> Grant | None:
@@ -250,9 +250,17 @@ def _revoke(
             result = answer.result()
             results.append((asked[answer], result))
             # A target that has answered must not count as hanging, even if the other targets take long.
-            said = "failed_at" if isinstance(result, ConnectorError) else "answered_at"
-            Lease.objects.filter(pk=asked[answer].pk).update(**{"asked_at": None, said: now()})
+            ask(_FAILED if isinstance(result, ConnectorError) else _ANSWERED, now(), asked[answer].pk)
     return sorted(results, key=lambda result: result[0].pk)
+
+
+_ANSWERED, _FAILED = (
+    f"UPDATE sessions_app_lease SET asked_at = NULL, {column} = %s WHERE id = %s RETURNING id"  # noqa: S608  # fixed
+    for column in ("answered_at", "failed_at")
+)
+_NO_LONGER_ASKED = (
+    "UPDATE sessions_app_lease SET asked_at = NULL WHERE grant_id = %s AND asked_at = %s RETURNING id"
+)
 
 
 def _as_answered(asked: Iterable[Answer], grant: Grant, now: Callable[[], dt.datetime]) -> Iterator[Answer]:

@@ -14,6 +14,7 @@ from broker.audit.record import record
 from broker.audit.standing import check_stands
 from broker.kernel.enqueue import enqueue
 from broker.kernel.postgresql.rows import ask
+from broker.kernel.postgresql.writes import insert
 from sessions_app.models import AccessRequest, Grant, RequestKind
 from sessions_app.policy.policies import PolicyDocument
 from sessions_app.policy.scope import Extent
@@ -138,7 +139,7 @@ def _insert(**fields: object) -> Grant:
             continue
         try:
             with transaction.atomic():
-                return Grant.objects.create(ref=ref, **fields)
+                return insert(Grant(ref=ref, **fields))
         except IntegrityError:
             if not Grant.objects.filter(ref=ref).exists():
                 raise

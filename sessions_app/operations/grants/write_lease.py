@@ -12,6 +12,7 @@ from broker.audit.actor import Actor
 from broker.audit.events import Event
 from broker.audit.record import record
 from broker.kernel.postgresql.rows import Rows
+from broker.kernel.postgresql.writes import insert
 from sessions_app.models import Lease
 from sessions_app.operations.grants.errors import GrantIsOver
 from sessions_app.policy.scope import TargetFacts
@@ -79,6 +80,6 @@ def _created(**fields: Any) -> tuple[Lease, bool]:
     """Return the new lease, or the one that another process has just created, and whether it is new."""
     try:
         with transaction.atomic():
-            return Lease.objects.create(**fields), True
+            return insert(Lease(**fields)), True
     except IntegrityError:
         return Lease.objects.get(grant_id=fields["grant_id"], target_id=fields["target_id"]), False

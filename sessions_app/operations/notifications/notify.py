@@ -13,6 +13,7 @@ from accounts.models import Identity
 from accounts.queries import people_in
 from broker.audit.events import Event
 from broker.kernel.moments import Sayer
+from broker.kernel.postgresql.writes import insert_all
 from sessions_app.models import AccessRequest, Asks, CommandRun, Grant, Notice
 from sessions_app.policy.policies import PolicyDocument
 
@@ -44,7 +45,7 @@ def notify(
     """
     about = {} if of is None else {_NAMES[type(of)]: of}
     wanted = {told.pk: told.time_zone for told in (person.owner or person for person in people)}
-    Notice.objects.bulk_create(
+    notices = [
         Notice(
             identity_id=pk,
             event=event.value,
@@ -58,7 +59,8 @@ def notify(
             **about,
         )
         for pk in sorted(wanted)
-    )
+    ]
+    insert_all(notices)
 
 
 def said(words: Words, time_zone: str) -> str:

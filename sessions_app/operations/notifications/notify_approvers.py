@@ -9,6 +9,7 @@ from accounts.models import Identity
 from accounts.operations.lock_person import lock_person
 from broker.audit.events import Event
 from broker.kernel.postgresql.rows import Rows
+from broker.kernel.postgresql.writes import insert_all, write
 from sessions_app.models import AccessRequest, Asks, CommandRun, Notice
 from sessions_app.operations.notifications.notify import Words, said
 
@@ -86,7 +87,7 @@ def notify_approvers(
             _merge(digest, fresh)
         else:
             new.append(_digest(fresh, asker, now))
-    Notice.objects.bulk_create(new)
+    insert_all(new)
 
 
 def _about(of: AccessRequest | CommandRun) -> dict[str, object]:
@@ -144,7 +145,7 @@ def _merge(kept: Notice, fresh: Notice) -> None:
         grant = fresh.run.grant
         kept.subject = f"{grant.holder} is waiting to run {kept.count} commands under {grant.ref}"[:200]
     kept.read_at = None
-    kept.save(update_fields=["event", "subject", "path", "body", "count", "run", "read_at"])
+    write(kept, "event", "subject", "path", "body", "count", "run", "read_at")
 
 
 def _listed(kept: Notice, line: str) -> str:

@@ -16,6 +16,7 @@ from broker.kernel.errors import Conflict, Forbidden, InvalidInput, NotFound
 from broker.kernel.moments import Sayer
 from broker.kernel.postgresql.prepared import prepared
 from broker.kernel.postgresql.rows import Rows, ask
+from broker.kernel.postgresql.writes import write
 from broker.kernel.text import checked_text
 from broker.kernel.tracing import traced
 from sessions_app.models import (
@@ -97,8 +98,7 @@ def decide_request(
     workflow, extends = _bound_to(request_id, approver, verdict, now)
     with transaction.atomic():
         request = lock_request(request_id, approver, workflow, extends)
-        why_not = may_not_decide(request, approver)
-        if why_not:
+        if why_not := may_not_decide(request, approver):
             raise MayNotDecide(why_not, hint="Another approver must decide.")
         narrowing = {name: value for name, value in (narrowing or {}).items() if value is not None}
         given = given_by(request, approver)
@@ -359,7 +359,7 @@ def _close(
     now: dt.datetime,
 ) -> None:
     request.state, request.decided_at = state, now
-    request.save(update_fields=["state", "decided_at"])
+    write(request, "state", "decided_at")
     record(
         event=event,
         actor=actor,

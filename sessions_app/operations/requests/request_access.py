@@ -15,6 +15,7 @@ from broker.audit.record import record
 from broker.kernel import text
 from broker.kernel.errors import StintError
 from broker.kernel.postgresql.prepared import prepared
+from broker.kernel.postgresql.writes import insert
 from broker.kernel.trace_ids import Life
 from broker.kernel.tracing import begins
 from sessions_app.models import AccessRequest, RequestKind, RequestState, Workflow
@@ -150,7 +151,7 @@ def _hold_workflow(ask: NewRequest) -> None:
 def _save(actor: Actor, ask: NewRequest, preview: Preview, now: dt.datetime) -> AccessRequest:
     request = preview.draft
     request.number, request.once, request.created_at = next_number(), ask.once[:LONGEST_ONCE], now
-    request.save(force_insert=True)
+    insert(request)
     record(
         event=Event.REQUEST_CREATED,
         actor=actor,

@@ -12,6 +12,7 @@ from broker.audit.events import Event
 from broker.kernel.enqueue import enqueue
 from broker.kernel.postgresql.prepared import prepared
 from broker.kernel.postgresql.rows import Rows
+from broker.kernel.postgresql.writes import write
 from broker.kernel.text import recordable
 from sessions_app.models import Grant, GrantState, Session
 from sessions_app.operations.grants.cut_unfinished import cut_unfinished, record_finished
@@ -41,7 +42,7 @@ def close_session(*, session_id: int, reason: str, now: dt.datetime) -> bool:
         if session is None:
             return False
         session.closed_at, session.close_reason = now, reason[:40]
-        session.save(update_fields=["closed_at", "close_reason"])
+        write(session, "closed_at", "close_reason")
         # If the end of a command was not reported, the command ended with its connection.
         cut = cut_unfinished(of=session, reason=reason, now=now)
         hurried = _hurry_end(session.grant, now)

@@ -10,6 +10,7 @@ from django.db import transaction
 from broker.audit.record import Json
 from broker.kernel.postgresql.prepared import prepared
 from broker.kernel.postgresql.rows import Rows
+from broker.kernel.postgresql.writes import write
 from broker.kernel.text import recordable
 from sessions_app.models import CommandRun, RunState
 from sessions_app.operations.grants.cut_unfinished import UNFINISHED, record_finished
@@ -97,7 +98,7 @@ def finish_run(
         if run.charges:
             unsent = run.state == RunState.FAILED and not sent
             return_charges(run=run, unsent=unsent, unused=unused or {}, now=now)
-        run.save(update_fields=_WRITTEN)
+        write(run, *_WRITTEN)
         record_finished(run=run, exchanged=exchanged, now=now)
 
 

@@ -16,6 +16,7 @@ from broker.audit.record import record
 from broker.audit.standing import check_stands
 from broker.kernel.postgresql.prepared import prepared
 from broker.kernel.postgresql.rows import Rows, ask
+from broker.kernel.postgresql.writes import insert
 from broker.kernel.tracing import traced
 from sessions_app.models import Grant, GrantCredential, GrantState, Session
 from sessions_app.models.grant import all_above_usable
@@ -164,13 +165,15 @@ def add_session(use: AnyUse, opening: Opening, now: dt.datetime) -> int:
     key = check_proof(opening.proof)
     if key is not None:
         note_key_use(key=key, now=now)
-    session = Session.objects.create(
-        grant_id=use.grant_id,
-        target_id=use.target.id,
-        gateway_id=opening.gateway_id,
-        client_address=opening.client_address[:64],
-        proof=opening.proof[:100],
-        opened_at=now,
+    session = insert(
+        Session(
+            grant_id=use.grant_id,
+            target_id=use.target.id,
+            gateway_id=opening.gateway_id,
+            client_address=opening.client_address[:64],
+            proof=opening.proof[:100],
+            opened_at=now,
+        )
     )
     record(
         event=Event.SESSION_OPENED,

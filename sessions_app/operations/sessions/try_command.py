@@ -15,6 +15,7 @@ from broker.kernel.crypto import place_of as location_of
 from broker.kernel.crypto import seal
 from broker.kernel.errors import Conflict
 from broker.kernel.postgresql.prepared import prepared
+from broker.kernel.postgresql.writes import insert
 from broker.kernel.text import MAX_STORED, has_redaction, recordable, recordable_line, recordable_words
 from sessions_app.models import CommandOrder, CommandRun, Grant, HeldFile, RunState
 from sessions_app.operations.grants.write_lease import write_lease
@@ -326,19 +327,19 @@ def _save(
     reason: str = "",
     charges: Sequence[Json] = (),
 ) -> CommandRun:
-    run = _made(
-        use,
-        session_id,
-        line,
-        state,
-        now,
-        decision=decision,
-        deadline=deadline,
-        reason=reason,
-        charges=charges,
+    return insert(
+        _made(
+            use,
+            session_id,
+            line,
+            state,
+            now,
+            decision=decision,
+            deadline=deadline,
+            reason=reason,
+            charges=charges,
+        )
     )
-    run.save(force_insert=True)
-    return run
 
 
 def run_of(
