@@ -5,26 +5,22 @@ import os
 import sys
 
 PARTS = (
-    "decisions",
     "http",
     "sweeping",
     "ends",
     "record",
-    "pages",
     "ssh",
     "postgres",
     "work",
     "flood",
     "scale",
-    "fleet",
-    "reconciling",
     "gateways",
     "clusters",
     "statements",
     "stack",
 )
-# These run only when they are named: long benchmarks, parts of others, and one that tests measure in part.
-DRILLS = ("life", "mail", "agents")
+# These run only when they are named: long benchmarks, parts of `scale`, and one that tests measure in part.
+DRILLS = ("life", "decisions", "fleet", "reconciling", "pages", "mail", "agents")
 
 
 def main(wanted: list[str]) -> int:

@@ -1,5 +1,5 @@
-"""The CPU use of the record and of a grant's life cycle on two cores, and whether transactions wait for each
-other.
+"""Whether Stint scales: the record and whether its transactions wait for each other, a grant's life cycle,
+decisions over many grants, many idle gateways, many targets, and pages over many rows.
 """
 
 import multiprocessing
@@ -7,7 +7,7 @@ import os
 import time
 from multiprocessing.pool import Pool
 
-from tests.bench import life
+from tests.bench import decisions, fleet, life, pages, reconciling
 from tests.bench.database import database
 from tests.bench.report import Report, median, percentile
 from tests.environment import POSTGRES
@@ -39,7 +39,8 @@ def run(report: Report) -> None:
             "x",
             most=1.5,
         )
-    life.run(report)
+    for part in (life, decisions, fleet, reconciling, pages):
+        part.run(report)
 
 
 def _written(pool: Pool, under_way: float) -> list[float]:
