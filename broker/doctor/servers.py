@@ -18,7 +18,7 @@ from broker.doctor.finding import Finding, many, ok, warning, wrong
 
 OLDEST_VERSION = 150000
 # Connections that a process of each kind may open, as in the Deploying guide, and a few for people.
-MOST = {"worker": 90, "gateway": 25, "web": 5, "streams": 10}
+MOST = {"worker": 95, "gateway": 25, "web": 5, "streams": 10}
 PEOPLE = 5
 # If the queue is longer than this, the worker does not keep up.
 LONG_QUEUE = 1000
