@@ -76,7 +76,7 @@ def carry_out(app: Celery, payload: bytes) -> None:
         task, ids, id_, trace = (hint[name] for name in ("task", "ids", "request_id", "trace"))
     except (ValueError, TypeError, KeyError):
         return
-    if task not in NOTIFIED:
+    if not isinstance(task, str) or task not in NOTIFIED:
         return
     with (
         request_id.bound(str(id_)),
