@@ -67,6 +67,8 @@ class _Errors(DatabaseErrorWrapper):
 class _Operations(DatabaseOperations):
     """Django's operations, extended so that the log of statements includes prepared ones."""
 
+    compiler_module = "broker.kernel.postgresql.compiler"
+
     def last_executed_query(self, cursor: Any, sql: Any, params: Any) -> str:
         """Return the text of the statement with its parameters."""
         if isinstance(cursor, PreparingCursor):

@@ -57,12 +57,21 @@ class Rows(Generic[M]):
     """The rows of a model that meet a condition, with the rows that ``related`` names.
 
     ``tail`` is the rest of the statement after the joins, with `%s` for each value: ``WHERE …``, perhaps with
-    an order and a lock. It refers to each table by the table's own name. ``only`` lists the columns to read;
-    by default all. Use this only for conditions on keys: see `prepared`.
+    an order and a lock. It refers to each table by the table's own name. ``only`` lists the columns to read,
+    or ``without`` those not to read; by default all are read. Use this only for conditions on keys: see
+    `prepared`.
     """
 
-    def __init__(self, model: type[M], *related: str, tail: str, only: Sequence[str] = ()) -> None:
-        self._model, self._related, self._tail, self._only = model, related, tail, only
+    def __init__(
+        self,
+        model: type[M],
+        *related: str,
+        tail: str,
+        only: Sequence[str] = (),
+        without: Sequence[str] = (),
+    ) -> None:
+        self._model, self._related, self._tail = model, related, tail
+        self._only, self._without = only, without
 
     def __call__(self, *values: Any) -> list[M]:
         """Return the rows for these values."""
@@ -77,7 +86,8 @@ class Rows(Generic[M]):
     def _shape(self) -> _Shape[M]:
         rows = self._model._default_manager.order_by()  # noqa: SLF001  # public in Django
         rows = rows.select_related(*self._related) if self._related else rows
-        return _Shape(rows.only(*self._only) if self._only else rows, self._tail)
+        rows = rows.only(*self._only) if self._only else rows.defer(*self._without)
+        return _Shape(rows, self._tail)
 
 
 class _Shape(Generic[M]):
