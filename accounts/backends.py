@@ -12,6 +12,9 @@ from django.http import HttpRequest
 
 from accounts.models import Identity
 from accounts.names import canonical_username
+from broker.kernel.postgresql.rows import Rows
+
+_IDENTITY = Rows(Identity, tail="WHERE accounts_identity.id = %s")
 
 
 class PasswordBackend(AuthenticationBackend):  # type: ignore[misc]  # allauth ships no types
@@ -30,3 +33,8 @@ class PasswordBackend(AuthenticationBackend):  # type: ignore[misc]  # allauth s
         if identity is None or not identity.is_person:
             return None
         return identity if settings.PASSWORD_SIGN_IN or identity.is_superuser else None
+
+    def get_user(self, user_id: int) -> Identity | None:
+        """Return the enabled identity of a session, read anew for each request."""
+        found = _IDENTITY.first(user_id)
+        return found if found is not None and self.user_can_authenticate(found) else None

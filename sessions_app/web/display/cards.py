@@ -44,6 +44,12 @@ class RequestCard:
         return " and ".join(str(one.approver) for one in self._counted if one.narrowing)
 
     @property
+    def progress(self) -> str:
+        """The approvals given and needed, and who reduced the scope, as a sentence."""
+        reduced = f", {self.narrowed_by} reduced the scope" if self.narrowed_by else ""
+        return f"{self.given}{reduced}."
+
+    @property
     def awaited(self) -> str:
         """The groups whose approval is still needed: `approvers or owners, and security`."""
         document = readable_document(self.request.policy)

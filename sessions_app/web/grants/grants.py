@@ -16,6 +16,7 @@ from django.urls import reverse
 from accounts.addresses import address_of
 from broker.kernel import clock
 from broker.kernel.errors import NotFound, StintError
+from broker.kernel.postgresql.rows import Rows
 from broker.kernel.snapshot import one_snapshot
 from sessions_app.connectors.base import Credential
 from sessions_app.models import Grant, GrantState, RequestState
@@ -31,7 +32,7 @@ from sessions_app.operations.sessions.order_command import order_command
 from sessions_app.operations.sessions.order_file import too_large
 from sessions_app.policy.durations import say_duration
 from sessions_app.queries.grants.receipts import receipt
-from sessions_app.queries.statements.related_names import unnamed, with_names
+from sessions_app.queries.statements.related_names import unnamed
 from sessions_app.web.display.recording import output_for
 from sessions_app.web.display.results import is_result, result_of
 from sessions_app.web.forms.narrowing import narrowed_grants
@@ -81,26 +82,29 @@ _PEOPLE = (
 )
 
 
+# Every column that the page of a grant could show; Django would compose them anew for each page.
+_GRANT = Rows(
+    Grant,
+    "policy",
+    "cluster",
+    "command_set_version__command_set",
+    "request__requester__owner",
+    "request__policy",
+    "holder__owner",
+    "ended_by",
+    "held_by",
+    "reviewed_by",
+    "workflow",
+    "parent__holder",
+    tail="WHERE sessions_app_grant.id = %s",
+    without=unnamed(*_PEOPLE),
+)
+
+
 def find_grant(request: HttpRequest, ref: str) -> Grant:
     """Return a visible grant with the related rows that the page uses. Raises Http404."""
-    grant = (
-        with_names(_visible(request))
-        .select_related(
-            "policy",
-            "request__requester__owner",
-            "request__policy",
-            "holder__owner",
-            "ended_by",
-            "held_by",
-            "reviewed_by",
-            "workflow",
-            "parent__holder",
-        )
-        .defer(None)
-        .defer(*unnamed(*_PEOPLE))
-        .filter(ref=ref)
-        .first()
-    )
+    visible = _visible(request).filter(ref=ref).values_list("pk", flat=True).first()
+    grant = _GRANT.first(visible) if visible is not None else None
     if grant is None:
         raise Http404
     return grant

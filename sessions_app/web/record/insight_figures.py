@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from django.urls import reverse
-from django.utils.html import escape
 from django.utils.safestring import SafeString
 
 from broker.kernel.moments import say_day
@@ -43,7 +43,7 @@ class Row(NamedTuple):
 
 def _cell(value: Value) -> str:
     number = "" if value.number is None else value.number
-    text = f'<a href="{escape(value.url)}">{value.text}</a>' if value.url else value.text
+    text = f'<a href="{html.escape(value.url)}">{value.text}</a>' if value.url else value.text
     return f'<td data-v="{number}">{text}</td>'
 
 
@@ -52,6 +52,11 @@ class Head(NamedTuple):
 
     name: str
     tone: str
+
+
+def _day(row: Row) -> str:
+    label = html.escape(row.label)
+    return f'<tr data-day="{row.mark}"><th scope="row">{label}</th>{row.cells}\n</tr>\n'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +92,11 @@ class Figure:
     def is_empty(self) -> bool:
         """Whether the chart would be empty."""
         return not any(value.number for row in self.rows for value in row.values)
+
+    @property
+    def days(self) -> SafeString:
+        """The rows of a figure over time. A page has hundreds of them, as of their cells."""
+        return SafeString("".join(map(_day, self.rows)))
 
     def lines(self) -> Iterator[tuple[object, ...]]:
         """Yield the rows of a CSV file. Times are in seconds."""

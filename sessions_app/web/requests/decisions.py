@@ -11,6 +11,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import Identity
+from broker.kernel.postgresql.rows import Rows
 from sessions_app.models import (
     Approval,
     CommandRun,
@@ -65,35 +66,52 @@ def _review(grant: Grant, at: dt.datetime) -> Decided:
     return Decided(at, grant.ref, url, str(grant.holder), what, Look("ok", "eye", "reviewed"))
 
 
-def decided_by(person: Identity, most: int = 20) -> list[Decided]:
-    """Return a person's last decisions: verdicts, held commands and reviews, latest first."""
-    asked = ("number", "command_set_version__command_set__name", "cluster__name", *_of("requester"))
-    approvals = (
-        Approval.objects.filter(approver=person)
-        .select_related("request__requester", "request__cluster", "request__command_set_version__command_set")
-        .only("verdict", "created_at", "voided_at", *(f"request__{name}" for name in asked))
-    )
-    runs = (
-        CommandRun.objects.filter(decided_by=person)
-        .select_related("grant__holder", "grant__cluster", "target")
-        .only("state", "decided_at", "argv", "line", "target__name", *OF_GRANT)
-    )
-    reviews = (
-        _reviews_by(person)
-        .select_related("holder", "cluster")
-        .only("ref", "break_glass", "reviewed_at", "cluster__name", *_of("holder"))
-    )
-    found = [_verdict(one) for one in approvals.order_by("-created_at")[:most]]
-    found += [_held(one, one.decided_at) for one in runs.order_by("-decided_at")[:most] if one.decided_at]
-    found += [
-        _review(one, one.reviewed_at) for one in reviews.order_by("-reviewed_at")[:most] if one.reviewed_at
-    ]
-    return sorted(found, key=lambda one: one.at, reverse=True)[:most]
-
-
 def _of(whose: str) -> Iterator[str]:
     """Return the columns that name an identity."""
     return (f"{whose}__{name}" for name in WHOSE)
+
+
+_VERDICTS = Rows(
+    Approval,
+    "request__requester",
+    "request__cluster",
+    "request__command_set_version__command_set",
+    only=(
+        "verdict",
+        "created_at",
+        "voided_at",
+        "request__number",
+        "request__command_set_version__command_set__name",
+        "request__cluster__name",
+        *_of("request__requester"),
+    ),
+    tail="WHERE sessions_app_approval.approver_id = %s ORDER BY sessions_app_approval.created_at DESC LIMIT %s",
+)
+_HOLDS = Rows(
+    CommandRun,
+    "grant__holder",
+    "grant__cluster",
+    "target",
+    only=("state", "decided_at", "argv", "line", "target__name", *OF_GRANT),
+    tail="WHERE sessions_app_commandrun.decided_by_id = %s AND sessions_app_commandrun.decided_at IS NOT NULL"
+    " ORDER BY sessions_app_commandrun.decided_at DESC LIMIT %s",
+)
+_REVIEWS = Rows(
+    Grant,
+    "holder",
+    "cluster",
+    only=("ref", "break_glass", "reviewed_at", "cluster__name", *_of("holder")),
+    tail="WHERE sessions_app_grant.reviewed_by_id = %s AND sessions_app_grant.reviewed_at IS NOT NULL"
+    " ORDER BY sessions_app_grant.reviewed_at DESC LIMIT %s",
+)
+
+
+def decided_by(person: Identity, most: int = 20) -> list[Decided]:
+    """Return a person's last decisions: verdicts, held commands and reviews, latest first."""
+    found = [_verdict(one) for one in _VERDICTS(person.pk, most)]
+    found += [_held(one, one.decided_at) for one in _HOLDS(person.pk, most) if one.decided_at]
+    found += [_review(one, one.reviewed_at) for one in _REVIEWS(person.pk, most) if one.reviewed_at]
+    return sorted(found, key=lambda one: one.at, reverse=True)[:most]
 
 
 def decided_today(person: Identity, now: dt.datetime) -> int:

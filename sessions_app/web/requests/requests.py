@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from django.contrib import messages
-from django.db.models import Prefetch, Q
+from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -13,9 +13,9 @@ from django.urls import reverse
 from accounts.models import Identity
 from broker.kernel import clock
 from broker.kernel.errors import InvalidInput, NotFound, StintError
+from broker.kernel.postgresql.rows import Rows
 from sessions_app.models import (
     AccessRequest,
-    Approval,
     BookmarkPage,
     Grant,
     RequestKind,
@@ -31,6 +31,7 @@ from sessions_app.operations.requests.save_bookmark import save_bookmark
 from sessions_app.operations.requests.withdraw_request import withdraw_request
 from sessions_app.operations.workflows.read_named_workflow import read_named_workflow
 from sessions_app.policy import references
+from sessions_app.queries.requests.deciders import read_verdicts
 from sessions_app.queries.requests.facts import targets_of
 from sessions_app.queries.statements.related_names import with_names
 from sessions_app.web.display.cards import request_cards
@@ -258,22 +259,28 @@ def detail(request: HttpRequest, ref: str) -> HttpResponse:
     return render(request, "requests/request.html", context)
 
 
+_REQUEST = Rows(
+    AccessRequest,
+    # Few requests extend a grant, so the grant is read only for those.
+    "grant",
+    "requester__owner",
+    "workflow__source",
+    "workflow__assignee",
+    "cluster",
+    "policy",
+    "command_set_version__command_set",
+    tail="WHERE sessions_app_accessrequest.id = %s",
+)
+
+
 def find(request: HttpRequest, ref: str) -> AccessRequest:
     """Return a request. Raises Http404 if it doesn't exist or the reader can't see it."""
-    # Few requests extend a grant, so the grant is read only for those.
-    found = AccessRequest.objects.visible_to(who(request)).select_related(
-        "grant",
-        "requester__owner",
-        "workflow__source",
-        "workflow__assignee",
-        "cluster",
-        "policy",
-        "command_set_version__command_set",
-    )
-    verdicts = Prefetch("approvals", Approval.objects.select_related("approver").order_by("pk"))
-    asked = found.prefetch_related(verdicts).filter(number=references.request_number(ref)).first()
+    visible = AccessRequest.objects.visible_to(who(request)).filter(number=references.request_number(ref))
+    pk = visible.values_list("pk", flat=True).first()
+    asked = _REQUEST.first(pk) if pk is not None else None
     if asked is None:
         raise Http404
+    read_verdicts(asked)
     return asked
 
 

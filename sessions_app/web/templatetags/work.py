@@ -5,11 +5,13 @@ from __future__ import annotations
 import secrets
 
 from django import template
+from django.utils.html import format_html
 
 from sessions_app.models import Grant, Workflow
 from sessions_app.web.display import states as words
+from sessions_app.web.display.cards import RequestCard
 from sessions_app.web.moment import page_now
-from sessions_app.web.templatetags.times import say_rough
+from sessions_app.web.templatetags.times import duration, say_rough
 
 register = template.Library()
 
@@ -18,6 +20,13 @@ register = template.Library()
 def once() -> str:
     """Return an idempotency key for a form, so that a second submission has no effect."""
     return secrets.token_urlsafe(16)
+
+
+@register.filter
+def extent(card: RequestCard) -> str:
+    """Return a request's duration, with the requested one struck out if approvers reduced it."""
+    left = duration(card.left)
+    return format_html("{} <del>{}</del>", left, duration(card.whole)) if card.whole else left
 
 
 @register.filter
