@@ -7,8 +7,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
-from django.db.models import Case, Exists, F, OuterRef, Q, TextField, Value, When
+from django.db.models import Case, Exists, F, OuterRef, Q, QuerySet, TextField, Value, When
 from django.db.models.functions import Cast
 
 from accounts.models import Identity
@@ -171,23 +172,33 @@ def _workflows(identity: Identity, text: str) -> list[Workflow]:
 
 
 def _requests(identity: Identity, text: str, people: Sequence[Identity]) -> list[AccessRequest]:
-    visible = with_names(AccessRequest.objects.visible_to(identity))
-    # Separate queries, because each has an index, but an OR of them has none. Ordered by an expression,
-    # so that the database does not scan all requests by number until it has found enough matches.
-    by_ticket = visible.exclude(ticket="").filter(ticket__istartswith=text).order_by(0 - F("number"))[:MOST]
-    by_number = visible.filter(number=int(text)) if _NUMBER.fullmatch(text) else []
-    by_person = visible.filter(requester__in=[person.pk for person in people]).order_by("-number")[:MOST]
-    found = {request.pk: request for request in (*by_ticket, *by_person)}
-    newest = sorted(found.values(), key=lambda request: -request.number)
-    return [*by_number, *(one for one in newest if str(one.number) != text)][:MOST]
+    visible = AccessRequest.objects.visible_to(identity)
+    # Ordered by an expression, so that the database does not scan all requests by number until it has found
+    # enough matches.
+    by_ticket = visible.exclude(ticket="").filter(ticket__istartswith=text).order_by(0 - F("number"))
+    by_person = visible.filter(requester__in=[person.pk for person in people]).order_by("-number")
+    by_number = [visible.filter(number=int(text))] if _NUMBER.fullmatch(text) else []
+    ids = _ids(by_ticket, by_person, *by_number)
+    found = with_names(AccessRequest.objects.filter(pk__in=ids)) if ids else []
+    return sorted(found, key=lambda request: (str(request.number) != text, -request.number))[:MOST]
 
 
 def _grants(identity: Identity, text: str, people: Sequence[Identity], targets: Sequence[int]) -> list[Grant]:
-    visible = with_names(Grant.objects.visible_to(identity)).order_by("-pk")
+    visible = Grant.objects.visible_to(identity).order_by("-pk")
     within = references.grants_beginning(text)
-    by_ref = visible.filter(ref__range=within)[:MOST] if within else []
-    by_person = visible.filter(holder__in=[person.pk for person in people])[:MOST]
+    by_ref = [visible.filter(ref__range=within)] if within else []
+    by_person = visible.filter(holder__in=[person.pk for person in people])
     used = Grant.targets.through.objects.filter(grant_id=OuterRef("pk"), target_id__in=targets)
-    by_target = visible.filter(Exists(used))[:MOST] if targets else []
-    found = {grant.pk: grant for grant in (*by_ref, *by_person, *by_target)}
-    return sorted(found.values(), key=lambda grant: -grant.pk)[:MOST]
+    by_target = [visible.filter(Exists(used))] if targets else []
+    ids = _ids(by_person, *by_ref, *by_target)
+    return list(with_names(Grant.objects.filter(pk__in=ids)).order_by("-pk")[:MOST]) if ids else []
+
+
+def _ids(first: QuerySet[Any], *others: QuerySet[Any]) -> set[int]:
+    """Return the ids of the first rows of each list, from one statement. They are read in full afterwards,
+    and only once.
+
+    The lists are separate queries, because each has an index, but an OR of them has none.
+    """
+    parts = [rows.values_list("pk", flat=True)[:MOST] for rows in others]
+    return set(first.values_list("pk", flat=True)[:MOST].union(*parts, all=True))
