@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import html
 
 from django import template
 from django.utils import timezone
@@ -20,8 +21,9 @@ _SAY = SafeString(" data-say")
 
 def _time(moment: dt.datetime, text: str) -> SafeString:
     utc = moment.astimezone(dt.UTC)
-    return format_html(
-        '<time datetime="{}" title="{}">{}</time>', utc.isoformat(), f"{utc:%Y-%m-%d %H:%M:%S} UTC", text
+    # Lists have hundreds of times.
+    return SafeString(
+        f'<time datetime="{utc.isoformat()}" title="{utc:%Y-%m-%d %H:%M:%S} UTC">{html.escape(text)}</time>'
     )
 
 
@@ -31,8 +33,9 @@ def say_moment(moment: dt.datetime, now: dt.datetime, *, dated: bool = False) ->
     Today's times look like `14:02 CET`, others like `Sat 28 Nov, 02:00 CET`, with the year unless it is the
     current one. With ``dated``, today's times also have a date.
     """
-    local, today = timezone.localtime(moment), timezone.localtime(now)
-    hour = f"{local:%H:%M} {local:%Z}"
+    zone = timezone.get_current_timezone()
+    local, today = moment.astimezone(zone), now.astimezone(zone)
+    hour = f"{local:%H:%M %Z}"
     if local.date() == today.date() and not dated:
         return hour
     year = "" if local.year == today.year else f" {local.year}"
