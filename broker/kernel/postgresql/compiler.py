@@ -4,7 +4,6 @@ change none of them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from django.db.backends.postgresql import compiler
@@ -14,7 +13,7 @@ from django.db.backends.postgresql.compiler import (
     SQLInsertCompiler,
     SQLUpdateCompiler,
 )
-from django.db.models.expressions import Col, OrderBy
+from django.db.models.expressions import Col
 
 __all__ = (
     "SQLAggregateCompiler",
@@ -32,11 +31,10 @@ class SQLCompiler(compiler.SQLCompiler):
         """Return the SQL of a part and its parameters. Most parts are columns of a table."""
         if type(node) is not Col or not node.alias:
             return super().compile(node)
-        known = self.quote_cache
-        names = (node.alias, node.target.column)
+        known, names = self.quote_cache, (node.alias, str(node.target.column))
         return ".".join([known.get(name) or self.quote_name_unless_alias(name) for name in names]), []
 
-    def _order_by_pairs(self) -> Iterable[tuple[OrderBy, bool]]:
+    def _order_by_pairs(self) -> Any:
         """Return the parts of ORDER BY, without hashing every selected column to find it in the order.
 
         Only a selected column with an alias can be named in the order; the parts of a union are Django's.
@@ -46,6 +44,6 @@ class SQLCompiler(compiler.SQLCompiler):
             return super()._order_by_pairs()
         self.select = None
         try:
-            return list(super()._order_by_pairs())
+            return list(super()._order_by_pairs())  # type: ignore[call-overload]  # an iterator, unknown to the stubs
         finally:
             self.select = select

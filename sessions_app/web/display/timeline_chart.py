@@ -125,7 +125,8 @@ class LaneBar:
         """
         span, wide = self.span, ' class="desk"' if self.desk else ""
         return SafeString(
-            f'<a href="{html.escape(span.url)}" class="t-{span.tone}"><title>{html.escape(self.title)}</title>\n'
+            f'<a href="{html.escape(span.url)}" class="t-{span.tone}">'
+            f"<title>{html.escape(self.title)}</title>\n"
             f'<rect class="bar {span.style}" x="{self.x}" width="{self.width}" y="{self.y}" height="{_BAR}"'
             f' rx="4"/>\n<text{wide} x="{self.text_x}" y="{self.text_y}" text-anchor="{self.anchor}">'
             f"{html.escape(self.text)}</text></a>"

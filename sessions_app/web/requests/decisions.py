@@ -85,7 +85,8 @@ _VERDICTS = Rows(
         "request__cluster__name",
         *_of("request__requester"),
     ),
-    tail="WHERE sessions_app_approval.approver_id = %s ORDER BY sessions_app_approval.created_at DESC LIMIT %s",
+    tail="WHERE sessions_app_approval.approver_id = %s"
+    " ORDER BY sessions_app_approval.created_at DESC LIMIT %s",
 )
 _HOLDS = Rows(
     CommandRun,
