@@ -217,6 +217,13 @@ def test_when_the_record_refuses_nobody_gets_in_and_everybody_gets_out(live_worl
     assert sign_in(client, "bob").status_code == 302
 
 
+def test_a_session_ends_when_it_expires(client):
+    sign_in(client)
+    assert client.get("/").status_code == 200
+    Session.objects.update(expire_date=clock.now())
+    assert client.get("/").status_code == 302
+
+
 @pytest.mark.parametrize("key", ["a\0b", "\0" * 32, "x" * 5000, "A" * 32, "é" * 32, "a" * 31])
 def test_a_cookie_that_nobody_was_given_is_a_strangers(client, key):
     client.cookies["stint_session"] = key
