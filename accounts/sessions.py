@@ -13,8 +13,6 @@ from broker.kernel.postgresql.rows import Rows
 # The format of Django's session keys. Anything else is forged, and might not even be valid in a database
 # query.
 _KEY = re.compile(r"[a-z0-9]{32}")
-
-
 _LIVE = Rows(Session, tail="WHERE django_session.session_key = %s AND django_session.expire_date > %s")
 
 
