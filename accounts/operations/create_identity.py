@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import zoneinfo
 from collections.abc import Iterable
 
 from django.contrib.auth.models import Group
@@ -16,6 +15,7 @@ from broker.audit.actor import Actor
 from broker.audit.events import Event
 from broker.audit.record import record
 from broker.kernel.errors import Conflict, InvalidInput
+from broker.kernel.zones import time_zones
 
 
 class NameTaken(Conflict):
@@ -110,6 +110,6 @@ def _problems(owner: Identity | None, time_zone: str) -> dict[str, list[str]]:
     # the second, which are effectively that person's own.
     if owner is not None and not owner.is_person:
         problems["owner"] = ["Choose a person as the owner."]
-    if time_zone not in zoneinfo.available_timezones():
+    if time_zone not in time_zones():
         problems["time_zone"] = ["Use an IANA time zone, such as Europe/Berlin."]
     return problems

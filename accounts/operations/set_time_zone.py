@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import zoneinfo
 
 from django.db import transaction
 
@@ -12,13 +11,14 @@ from accounts.models import Identity
 from broker.audit.events import Event
 from broker.audit.record import record
 from broker.kernel.errors import InvalidInput, NotFound
+from broker.kernel.zones import time_zones
 
 
 def set_time_zone(*, identity_id: int, time_zone: str, actor: Identity, now: dt.datetime) -> Identity:
     """Set the actor's own time zone, an IANA name. Raises NotFound (another identity), InvalidInput (no such
     zone).
     """
-    if time_zone not in zoneinfo.available_timezones():
+    if time_zone not in time_zones():
         raise InvalidInput(
             f"“{time_zone}” is not a time zone.",
             hint="Use an IANA time zone, such as Europe/Berlin.",

@@ -6,7 +6,6 @@ A time in an example is relative to when the description is read, so that a copi
 from __future__ import annotations
 
 import datetime as dt
-import zoneinfo
 from typing import Any
 
 from django.contrib.auth.password_validation import validate_password
@@ -15,6 +14,7 @@ from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
 from rest_framework import serializers
 
 from accounts.models import Kind, Scope
+from broker.kernel.zones import time_zones
 from sessions_app.api.fields import (
     Body,
     Choice,
@@ -351,7 +351,7 @@ class NewIdentity(Body):
 
     def validate_time_zone(self, value: str) -> str:
         """Reject an unknown time zone, because pages could not be rendered with it."""
-        if value not in zoneinfo.available_timezones():
+        if value not in time_zones():
             raise serializers.ValidationError("Use an IANA time zone, such as Europe/Berlin.")
         return value
 

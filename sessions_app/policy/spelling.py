@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
 from pydantic import BaseModel
+
+from sessions_app.policy.json_schemas import json_schema
 
 _CLOSE = 0.66
 Schema = Mapping[str, Any]
@@ -23,7 +24,7 @@ def suggestion(model: type[BaseModel], path: str, data: Any) -> str:
     *parent, key = [int(part) if part.isdecimal() else part for part in re.findall(r"[^.\[\]]+", path)]
     for part in parent:
         data = data[part]
-    known = sorted(_keys_at(_schema(model), parent, data).difference(data))
+    known = sorted(_keys_at(json_schema(model), parent, data).difference(data))
     return closest(str(key).lower().replace("-", "_").replace(" ", "_"), known)
 
 
@@ -38,11 +39,6 @@ def did_you_mean(typed: object, known: Iterable[str]) -> str:
     """
     meant = closest(typed.lower(), known) if isinstance(typed, str) else ""
     return f". Did you mean `{meant}`?" if meant else ""
-
-
-@functools.cache
-def _schema(model: type[BaseModel]) -> Schema:
-    return model.model_json_schema()
 
 
 def _keys_at(schema: Schema, path: Sequence[str | int], data: Mapping[str, Any]) -> set[str]:

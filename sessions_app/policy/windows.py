@@ -24,13 +24,15 @@ from pydantic import (
     model_validator,
 )
 
+from broker.kernel.zones import time_zones
+
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _CLOCK = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])")
 _LOOK_AHEAD_DAYS = 60
 
 
 def _zone(name: str) -> str:
-    if name not in zoneinfo.available_timezones():
+    if name not in time_zones():
         raise ValueError(f"{name!r} is not an IANA time zone; use a name like Europe/Berlin")
     return name
 

@@ -24,6 +24,7 @@ from sessions_app.policy.commands.document import CommandSetDocument
 from sessions_app.policy.commands.examples import ExampleFailure, check_examples
 from sessions_app.policy.commands.kinds import kinds, lint
 from sessions_app.policy.documents import DocumentError, Problem, line_of, load_yaml, load_yaml_with_lines
+from sessions_app.policy.json_schemas import json_schema
 from sessions_app.queries.catalog.widening import wider_set
 from sessions_app.web.catalog.command_sets_page import Difference, Finding, Tab, difference, found
 from sessions_app.web.display.states import Linked, plural
@@ -75,7 +76,7 @@ def schema_of(source: str) -> Mapping[str, Any]:
     except DocumentError:
         return {}
     found = next((one for one in kinds() if one.name == kind), None)
-    return found.document.model_json_schema() if found else {}
+    return json_schema(found.document) if found else {}
 
 
 @dataclass(frozen=True, slots=True)

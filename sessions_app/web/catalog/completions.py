@@ -4,6 +4,7 @@ to.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 
 from django.contrib.auth.models import Group
@@ -17,6 +18,8 @@ from sessions_app.policy.catalog import schemas
 from sessions_app.web.layout.views import page, who
 from sessions_app.workflows import registry as workflows
 
+_schemas = functools.cache(schemas)
+
 # The maximum number of names of each kind of object.
 MOST = 500
 
@@ -24,7 +27,7 @@ MOST = 500
 @page()
 def completions(request: HttpRequest, kind: str) -> HttpResponse:
     """Return a kind's JSON Schema, and the names that each key's values can have."""
-    me, found = who(request), schemas()
+    me, found = who(request), _schemas()
     if kind not in found or not administers(me):
         raise Http404
     return JsonResponse({"schema": found[kind], "names": names_for(kind, me)})

@@ -10,6 +10,7 @@ from sessions_app.connectors.base import secret_fields
 from sessions_app.connectors.nested import leaves, put
 from sessions_app.connectors.registry import ConnectorType
 from sessions_app.operations.targets.cluster_connection import STORED
+from sessions_app.policy.json_schemas import json_schema
 
 PREFIX = "connection."
 
@@ -100,7 +101,7 @@ def _properties(type_: ConnectorType) -> dict[str, _Property]:
     """Return each field's schema by its path, without the null alternative, and whether the field is
     required.
     """
-    schema = type_.parameters.model_json_schema()
+    schema = json_schema(type_.parameters)
     return dict(_inside(schema, schema.get("$defs", {}), "", required=True))
 
 

@@ -11,6 +11,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from broker.kernel import clock
 from broker.kernel.errors import StintError
 from sessions_app.models import AccessPolicy, Cluster, CommandSet
+from sessions_app.policy.json_schemas import json_schema
 from sessions_app.policy.policies import PolicyDocument
 from sessions_app.policy.starter_policy import policy_source
 from sessions_app.queries.requests import facts
@@ -89,7 +90,7 @@ def edit(request: HttpRequest, name: str) -> HttpResponse:
 def _editor(request: HttpRequest, policy: AccessPolicy | None) -> HttpResponse:
     name = policy.name if policy else None
     source = sent(request.POST) if request.method == "POST" else _begin(policy)
-    act, schema = request.POST.get("act", ""), PolicyDocument.model_json_schema()
+    act, schema = request.POST.get("act", ""), json_schema(PolicyDocument)
     source = with_form(source, schema, request.POST)
     outcome = (
         press(request, kind="policies", source=source, name=name) if act in ("save", "look") else SaveResult()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import zoneinfo
 
 from django.contrib import messages
 from django.contrib.auth import update_session_auth_hash
@@ -25,6 +24,7 @@ from accounts.operations.set_time_zone import set_time_zone
 from accounts.queries import administers
 from broker.kernel import clock
 from broker.kernel.errors import InvalidInput, StintError
+from broker.kernel.zones import time_zones
 from sessions_app.queries.identities.api_tokens import live_tokens
 from sessions_app.web.display.states import plural
 from sessions_app.web.identities.proving import recently
@@ -58,7 +58,7 @@ def _account(
         "factors": factors_of(me),
         "machines": me.machines.order_by("username"),
         "scopes": [one for one in Scope.choices if one[0] != Scope.ADMINISTER or administers(me)],
-        "zones": sorted(zoneinfo.available_timezones()),
+        "zones": sorted(time_zones()),
         "lifetimes": [(days, plural(days, "day"), days == USUAL) for days in LIFETIMES],
         "error": error,
         "form": form,
