@@ -8,6 +8,7 @@ from django.urls import reverse
 
 from sessions_app.policy.commands.kinds import kinds
 from sessions_app.policy.documents import load_yaml
+from sessions_app.policy.json_schemas import json_schema
 from sessions_app.policy.policies import PolicyDocument
 from sessions_app.web.forms.document_form import applied, form_of
 from tests.support.browser.forms import Page
@@ -74,6 +75,13 @@ def test_a_form_that_is_sent_as_it_is_changes_no_character(file):
 )
 def test_a_field_changes_its_own_value_and_keeps_comments(changes, old, new):
     assert sent_back(TEXT, SCHEMA, **changes) == TEXT.replace(old, new)
+
+
+def test_forms_leave_the_schema_that_they_share_as_it_is():
+    schema = json_schema(PolicyDocument)
+    sent_back(TEXT, schema, **{"f.approvals.1.count": "1", "f.approvals.1.from": "sre"})
+    assert json_schema(PolicyDocument) is schema
+    assert schema == SCHEMA
 
 
 def sent_page(answer, **changes):
