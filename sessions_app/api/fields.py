@@ -109,7 +109,7 @@ class Digest(_Patterned):
     """A SHA-256 in hex."""
 
     pattern = DIGEST
-    says = "Send the `digest` of the request you read: 64 hex digits."
+    says = "Send the `digest` of what you read: 64 hex digits."
 
 
 @extend_schema_field(
