@@ -63,17 +63,7 @@ def decide_hold(
     an approval also ProofNeeded, SignInNeeded, GatewayIsLost, GrantSuspended and OnlyOnce.
     """
     with transaction.atomic():
-        run = (
-            CommandRun.objects.visible_to(actor)
-            .select_for_update(no_key=True, of=("self",))
-            .select_related(
-                *("grant__holder__owner", "grant__policy", "grant__cluster", "target", "session__gateway")
-            )
-            .filter(pk=run_id)
-            .first()
-        )
-        if run is None:
-            raise NotFound("Command not found.")
+        run = _locked(run_id, actor)
         _check(run, actor, digest, now)
         if allow:
             _check_allowed(run, actor, for_grant=for_grant, times=times, now=now)
@@ -107,6 +97,21 @@ def decide_hold(
         )
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_notify('stint_hold', %s)", [str(run.pk)])
+    return run
+
+
+def _locked(run_id: int, actor: Identity) -> CommandRun:
+    run = (
+        CommandRun.objects.visible_to(actor)
+        .select_for_update(no_key=True, of=("self",))
+        .select_related(
+            *("grant__holder__owner", "grant__policy", "grant__cluster", "target", "session__gateway")
+        )
+        .filter(pk=run_id)
+        .first()
+    )
+    if run is None:
+        raise NotFound("Command not found.")
     return run
 
 

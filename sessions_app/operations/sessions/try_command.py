@@ -108,7 +108,7 @@ def try_command(
         else:
             lock_open(use, session)
         if isinstance(decision, Refused):
-            run = _save(use, session, line, RunState.REFUSED, now, reason=decision.reason)
+            run = insert(_made(use, session, line, RunState.REFUSED, now, reason=decision.reason))
             _answer(order_id, run)
             _record(Event.COMMAND_REFUSED, use, run, now, {"line": run.line, "why": run.reason})
             note_deviation(grant_id=use.grant_id, now=now)
@@ -142,15 +142,17 @@ def _start(
     now: dt.datetime,
 ) -> CommandRun:
     ends = latest_end(grant, decision)
-    return _save(
-        use,
-        session_id,
-        line,
-        RunState.RUNNING,
-        now,
-        decision=decision,
-        deadline=ends,
-        charges=charged.charges,
+    return insert(
+        _made(
+            use,
+            session_id,
+            line,
+            RunState.RUNNING,
+            now,
+            decision=decision,
+            deadline=ends,
+            charges=charged.charges,
+        )
     )
 
 
@@ -282,7 +284,7 @@ def _hold(
     *,
     over: bool,
 ) -> CommandRun:
-    run = _save(use, session_id, line, RunState.HELD, now, decision=decision)
+    run = insert(_made(use, session_id, line, RunState.HELD, now, decision=decision))
     run.hold_lapses_at = min(now + HOLD_LASTS, use.expires_at)
     run.over_budget = over
     run.save(update_fields=["hold_lapses_at", "over_budget"])
@@ -307,39 +309,12 @@ def _put_off(
     code: str = TOO_MANY_WAITING,
 ) -> Tried:
     """Refuse a line that can be tried again later. The refusal does not count as a deviation."""
-    run = _save(use, session_id, line, RunState.FAILED, now, reason=why)
+    run = insert(_made(use, session_id, line, RunState.FAILED, now, reason=why))
     run.ended_at = now
     run.save(update_fields=["ended_at"])
     _answer(order_id, run)
     _record(Event.COMMAND_REFUSED, use, run, now, {"line": run.line, "why": run.reason, "code": code})
     return tried_of(run, "refused", Refused(why, None, code), why)
-
-
-def _save(
-    use: AnyUse,
-    session_id: int,
-    line: str,
-    state: RunState,
-    now: dt.datetime,
-    *,
-    decision: Allowed | None = None,
-    deadline: dt.datetime | None = None,
-    reason: str = "",
-    charges: Sequence[Json] = (),
-) -> CommandRun:
-    return insert(
-        _made(
-            use,
-            session_id,
-            line,
-            state,
-            now,
-            decision=decision,
-            deadline=deadline,
-            reason=reason,
-            charges=charges,
-        )
-    )
 
 
 def run_of(

@@ -50,8 +50,7 @@ class Runs:
 
     ``text`` is the SQL to send, with `$n` for each bound parameter. ``allowed.line`` is the SQL with its
     values in place; ``secrets``, the secret values, are left out. ``max_rows``: a run that touches more rows
-    must be rolled back. ``shown`` has the details that approvers see, if it is held at its COMMIT. It opens
-    ``cursor``.
+    must be rolled back. ``shown``: what approvers see, if it is held at its COMMIT. It opens ``cursor``.
     """
 
     text: str
