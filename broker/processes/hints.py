@@ -6,12 +6,13 @@ a worker and the gateways.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import select
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import Future, wait
 from typing import Any
 
 import psycopg
@@ -32,6 +33,9 @@ log = structlog.get_logger(__name__)
 # As many as the worker has for the tasks from the queue.
 THREADS = 4
 _FIRST_RETRY, _LAST_RETRY = 0.1, 2.0
+# Seconds for which a worker that stops waits for the tasks that run. A task that is killed holds its claim on
+# the row for a while, which would delay the end of a grant.
+_LONGEST_STOP = 10.0
 
 
 class Hints(threading.Thread):
@@ -41,21 +45,35 @@ class Hints(threading.Thread):
         super().__init__(name="hints", daemon=True)
         self._app = app
         self._threads = Threads(THREADS, name="hints")
+        self._running: set[Future[None]] = set()
+        self._stops = threading.Event()
+
+    def finish(self) -> None:
+        """Start no more tasks, and wait for those that run."""
+        self._stops.set()
+        self._threads.shutdown(cancel_futures=True)
+        wait(list(self._running), timeout=_LONGEST_STOP)
 
     def run(self) -> None:
-        """Listen until the process ends."""
-        wait = _FIRST_RETRY
-        while True:
+        """Listen until the worker stops."""
+        pause = _FIRST_RETRY
+        while not self._stops.is_set():
             try:
                 with psycopg.connect(conninfo(), autocommit=True) as connection:
                     connection.execute(f"LISTEN {CHANNEL}")
-                    wait = _FIRST_RETRY
+                    pause = _FIRST_RETRY
                     for payload in _payloads(connection):
-                        self._threads.submit(carry_out, self._app, payload)
+                        self._start(payload)
             except (psycopg.Error, OSError) as error:
                 log.warning("hints.lost", error=str(error).strip())
-            time.sleep(wait)
-            wait = min(_LAST_RETRY, wait * 2)
+            self._stops.wait(pause)
+            pause = min(_LAST_RETRY, pause * 2)
+
+    def _start(self, payload: bytes) -> None:
+        with contextlib.suppress(RuntimeError):  # the threads are stopped
+            task = self._threads.submit(carry_out, self._app, payload)
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
 
 
 def _payloads(connection: psycopg.Connection[Any]) -> Iterator[bytes]:
@@ -94,7 +112,7 @@ def carry_out(app: Celery, payload: bytes) -> None:
             log.exception("hints.failed")
 
 
-@contextmanager
+@contextlib.contextmanager
 def _measured(task: str) -> Iterator[None]:
     began, outcome = time.perf_counter(), "failed"
     try:

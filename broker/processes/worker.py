@@ -75,14 +75,15 @@ class Ticks(bootsteps.StartStopStep):
 
 
 class Listens(bootsteps.StartStopStep):
-    """The listener for tasks that are notifications of the database. It ends with the process."""
+    """The listener for tasks that are notifications of the database. Its thread ends with the process."""
 
     def create(self, worker: Any) -> Any:
         """Return the thread."""
         return Hints(worker.app)
 
     def stop(self, parent: Any) -> None:
-        """Do nothing: what it would still start, another process does."""
+        """Let the tasks that run finish. Another process does what would be started later."""
+        self.obj.finish()
 
     terminate = stop
 

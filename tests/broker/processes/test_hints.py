@@ -1,13 +1,15 @@
 """The worker's tasks that are notifications of the database."""
 
 import json
+import threading
+from types import SimpleNamespace
 
 import pytest
 from django.db import transaction
 
 from broker.celery import app
 from broker.kernel.enqueue import CHANNEL, enqueue
-from broker.processes.hints import carry_out
+from broker.processes.hints import Hints, carry_out
 from sessions_app.models import GrantState
 from tests.support.world.acts import fresh
 
@@ -61,3 +63,30 @@ def test_a_forged_notification_changes_nothing_and_ends_no_thread(live_world, pa
     grant = live_world.grant(start=False)
     carry_out(app, payload)
     assert fresh(grant).state == GrantState.SCHEDULED
+
+
+def test_a_worker_that_stops_finishes_its_tasks_and_starts_no_more():
+    begun, may_end, done = threading.Event(), threading.Event(), []
+
+    def task(name: str) -> None:
+        begun.set()
+        may_end.wait()
+        done.append(name)
+
+    hints = Hints(SimpleNamespace(tasks={"grants.provision": SimpleNamespace(run=task)}))
+    hints._start(hint("first"))
+    begun.wait()
+    stopping = threading.Thread(target=hints.finish)
+    stopping.start()
+    hints._stops.wait()
+    hints._start(hint("second"))
+    assert stopping.is_alive()
+    may_end.set()
+    stopping.join()
+    assert done == ["first"]
+
+
+def hint(name: str) -> bytes:
+    return json.dumps(
+        {"task": "grants.provision", "ids": {"name": name}, "request_id": "", "trace": ""}
+    ).encode()
