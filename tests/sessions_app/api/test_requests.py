@@ -101,7 +101,7 @@ def test_asking_and_approving_read_each_thing_about_once(api):
             asked = alice.post("/requests", ASK).body
         with CaptureQueriesContext(connection) as approving:
             bob.post(f"/requests/{asked['ref']}/verdicts", verdict(asked))
-    assert (len(asking), len(approving)) == (24, 32)
+    assert (len(asking), len(approving)) == (24, 33)
 
 
 # Seeing
