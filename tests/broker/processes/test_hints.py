@@ -8,9 +8,10 @@ import pytest
 from django.db import transaction
 
 from broker.celery import app
+from broker.kernel import clock
 from broker.kernel.enqueue import CHANNEL, enqueue
 from broker.processes.hints import Hints, carry_out
-from sessions_app.models import GrantState
+from sessions_app.models import GrantState, Sweeper
 from tests.support.world.acts import fresh
 
 
@@ -26,7 +27,9 @@ def listening(app_connection):
 
 
 def test_a_grant_is_announced_with_its_commit_and_started_by_the_worker(live_world, listening):
-    grant = live_world.grant(start=False)
+    now = clock.now()
+    Sweeper.objects.update_or_create(name="test", defaults={"seen_at": now})
+    grant = live_world.grant(now=now, start=False)
     (payload,) = listening()
     assert fresh(grant).state == GrantState.SCHEDULED
     carry_out(app, payload)
