@@ -27,6 +27,7 @@ def listening(app_connection):
 
 
 def test_a_grant_is_announced_with_its_commit_and_started_by_the_worker(live_world, listening):
+    app.loader.import_default_modules()
     now = clock.now()
     Sweeper.objects.update_or_create(name="test", defaults={"seen_at": now})
     grant = live_world.grant(now=now, start=False)
