@@ -158,7 +158,7 @@ def test_a_select_from_the_page_returns_what_its_form_chose(place, recordings):
     place.shop.admin("UPDATE app.orders SET note = 'o''p' WHERE id = 2")
     chosen = {"column.0": "on", "column.2": "on", "order.column": "0", "order.direction": "DESC"}
     where = {"where.0.column": "2", "where.0.operator": "IN", "where.0.value": "o'p, \\"}
-    run = ended(order(place.grant(), 9, **chosen, **where))
+    run = ended(order(place.grant(), 10, **chosen, **where))
     assert (run.state, run.rows) == ("done", 1), run.reason
     assert run.line == "SELECT id, note FROM app.orders WHERE note IN ('o''p', E'\\\\') ORDER BY id DESC"
     assert kept_rows(recordings, run) == [["id", "note"], ["2", "o'p"]]
