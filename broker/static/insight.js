@@ -1,8 +1,8 @@
-// Draws a chart above each table of the insight page, from the numbers in that table.
+// Draws a chart above each table from its numbers.
 (() => {
   const html = document.documentElement;
   if (!window.uPlot) return;
-  // Patterns, so that series differ without color: solid, two diagonals, dots and horizontal lines.
+  // Series differ without color: solid, two diagonals, dots and lines.
   const PATTERNS = [
     null,
     c => { for (const x of [-6, 2, 10]) { c.moveTo(x, 10); c.lineTo(x + 12, -2); } },
@@ -15,7 +15,7 @@
   const ratio = window.devicePixelRatio || 1;
   const probe = document.createElement('canvas').getContext('2d');
 
-  // A token's color in the current theme. A canvas can't resolve light-dark() itself.
+  // A canvas can't resolve light-dark() itself.
   const color = name => {
     const box = document.body.appendChild(document.createElement('i'));
     box.className = 'probe';

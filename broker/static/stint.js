@@ -38,13 +38,6 @@
     }
   };
 
-  // The server refuses a file that is too large only after receiving it.
-  const weigh = field => {
-    const large = [...field.files].some(file => file.size > Number(field.dataset.most));
-    field.setCustomValidity(large ? field.dataset.tooLarge : '');
-    if (large) field.reportValidity();
-  };
-
   const switchTheme = () => {
     const dark = matchMedia('(prefers-color-scheme: dark)').matches;
     const next = (root.dataset.theme || (dark ? 'dark' : 'light')) === 'dark' ? 'light' : 'dark';
@@ -57,9 +50,8 @@
   const QUICK = 2000, SLOW = 60000, RETRY = 30000;
   let stream = null;
 
-  // One event stream per page, whose events only signal that something changed. It is closed while the page is hidden, and
-  // resumes after the last record entry that the page has seen. Without a stream, the page polls every two seconds and
-  // tries to reconnect later.
+  // One event stream per page. Its events signal changes. It is closed while the page is hidden, and resumes after the last
+  // record entry that the page has seen. Without it, the page polls every two seconds, and reconnects later.
   class Stream extends EventTarget {
     constructor(url) {
       super();
@@ -130,7 +122,7 @@
     || el.checked !== el.defaultChecked || el.selected !== el.defaultSelected);
   const keep = (name, el) => name !== 'open' && !(['value', 'checked', 'selected'].includes(name) && touched(el));
 
-  // A command that joins a list of held commands is not selected, because its reader may not have seen it.
+  // A held command that joins a list is not selected: no one has read it.
   const unread = el => {
     const box = el.matches?.('.alike > li') && el.querySelector('[name=hold]');
     if (box) box.checked = false;
@@ -187,7 +179,6 @@
     sent = event.target;
     setTimeout(() => { sent = null; }, 1000);
   });
-  hear('change', ({ target }) => { if (target.matches('[data-most]')) weigh(target); });
   // Of a selected and a typed duration, the last one counts.
   hear('input', ({ target: { name, form } }) => {
     if (name === 'other_duration') all('[name=duration]').forEach(el => { el.checked = false; });

@@ -178,6 +178,7 @@ def test_no_other_statement_reads_the_column():
     assert found == {
         "sessions_app/operations/sessions/authorize_use.py",  # with the waiting ends
         "sessions_app/operations/sweep/sweep.py",  # what is to be started, with the waiting ends
+        "sessions_app/queries/gateways/ordered_files.py",  # what is deleted; reading counts the waiting ends
         "sessions_app/queries/grants/current.py",  # when a sweep is next due
         "sessions_app/queries/status/due.py",  # what is due for a sweep, with the waiting ends
     }

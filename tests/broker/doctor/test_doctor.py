@@ -132,10 +132,10 @@ def test_too_little_room_for_the_connections_of_the_processes_that_are_there_is_
     with contextlib.ExitStack() as stack:
         for name in names:
             stack.enter_context(psycopg.connect(conninfo(), application_name=name))
-        counted = "processes (1 worker, 1 gateway, 2 web, 1 streams) may need 140"
+        counted = "processes (1 worker, 1 gateway, 2 web, 1 streams) may need 145"
         assert counted in "".join(one.said for one in found("database", Level.OK))
         monkeypatch.setitem(servers.MOST, "web", 50_000)
-        assert "Run `ALTER SYSTEM SET max_connections = 100150" in said("database", Level.WARNING)
+        assert "Run `ALTER SYSTEM SET max_connections = 100155" in said("database", Level.WARNING)
 
 
 def test_a_database_that_is_gone_is_said_once_and_the_rest_is_examined(doctor):

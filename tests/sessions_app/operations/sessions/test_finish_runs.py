@@ -82,10 +82,11 @@ def test_nothing_else_is_an_end(world, used, opened):
             finish_runs(ends=[{"run_id": key, "state": state, "now": world.now}])
 
 
-@pytest.mark.django_db(transaction=True)
-def test_a_locked_run_is_left_without_waiting(world, used, opened):
-    locked, free = started(world, used, opened), started(world, used, opened)
-    ends = [{"run_id": key, "state": "done", "now": world.now} for key in (locked, free)]
+def test_a_locked_run_is_left_without_waiting(live_world):
+    used = use(live_world.grant(), now=live_world.now)
+    opened = session(used, now=live_world.now)
+    locked, free = started(live_world, used, opened), started(live_world, used, opened)
+    ends = [{"run_id": key, "state": "done", "now": live_world.now} for key in (locked, free)]
     with transaction.atomic():
         CommandRun.objects.select_for_update(no_key=True).get(pk=locked)
         (made,) = at_once(lambda: finish_runs(ends=ends))

@@ -151,12 +151,12 @@ def test_what_has_to_wait_for_approval_is_left(world, used, opened):
     assert tried(world, attempt(used, opened, decision=held)) == [None]
 
 
-@pytest.mark.django_db(transaction=True)
-def test_a_locked_grant_is_left_without_waiting(world, used, opened):
-    other = use(world.grant(who=world.robot), now=world.now)
-    theirs = session(other, now=world.now)
-    run(other, theirs, LINE, now=world.now)
+def test_a_locked_grant_is_left_without_waiting(live_world):
+    used, other = (use(live_world.grant(who=who), now=live_world.now) for who in (None, live_world.robot))
+    opened, theirs = (session(one, now=live_world.now) for one in (used, other))
+    for one, place in ((used, opened), (other, theirs)):
+        run(one, place, LINE, now=live_world.now)
     with transaction.atomic():
         Grant.objects.select_for_update(no_key=True).get(pk=used.grant_id)
-        (made,) = at_once(lambda: tried(world, attempt(used, opened), attempt(other, theirs)))
+        (made,) = at_once(lambda: tried(live_world, attempt(used, opened), attempt(other, theirs)))
     assert [one is None for one in made] == [True, False]
