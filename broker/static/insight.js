@@ -69,7 +69,7 @@
     const numbers = data.series.flatMap(one => one.numbers).filter(one => one > 0).concat(limit || []);
     const low = Math.max(0.01, Math.min(...numbers) / 1.6), high = Math.max(...numbers) * 1.6;
     const every = Math.max(1, Math.ceil(data.labels.length / Math.max(2, Math.floor(size.width / 72))));
-    // Bars are drawn from the highest to the lowest, each from zero, so that they look stacked.
+    // From the highest to the lowest, each from zero, bars look stacked.
     const order = lines ? data.series.map((_, at) => at) : data.series.map((_, at) => data.series.length - 1 - at);
     const bars = window.uPlot.paths.bars({ size: [0.72, 44], radius: 0.12 });
     return {

@@ -12,7 +12,7 @@
   const ends = new WeakMap();
   const say = text => { const box = document.getElementById('say'); if (box) box.textContent = text; };
 
-  // The server sends the seconds left; from then on, the browser's monotonic clock counts down.
+  // The server sends the seconds left; the browser's monotonic clock counts down.
   const tick = () => all('[data-left]').forEach(el => {
     const said = ends.get(el);
     if (!said || said.left !== el.dataset.left) {
