@@ -118,3 +118,4 @@ def test_calls_show_their_differing_arguments_and_what_was_read_before(world, as
         assert "Read before: 1 result" in shown
         assert "1 untrusted" in shown
         assert 'read_ticket {"id":"T-42"}' in shown
+        assert 'to <code>"mallory@shop"</code> is not from an earlier result' in shown
