@@ -22,6 +22,7 @@ import psycopg
 
 from tests.bench.place import place_with_targets, queue, worker
 from tests.bench.report import Report, median, percentile
+from tests.bench.yardstick import Yardstick
 from tests.environment import POSTGRES
 from tests.support.browser.site import serve
 from tests.support.servers.gateway import Place
@@ -52,16 +53,25 @@ def run(report: Report) -> None:
         _together(lives, WARM, AT_ONCE)
         idle = _idle(lives)
         _tell(report, "CPU a second, when nobody uses it", idle)
+        yardstick = Yardstick()
+        yardstick.sample()
         alone, _, _ = _together(lives, ALONE, 1)
+        yardstick.sample()
+        report.note(str(yardstick))
         for what in ("requesting by API", "approving by API"):
-            report.figure(f"{what}, median", median(alone[what]), "ms", most=30)
+            report.figure(f"{what}, median", median(alone[what]), "ms", most=30 * yardstick.slowness())
         for what, each in alone.items():
             report.note(f"    {what}: median {median(each):.0f} ms, p99 {percentile(each, 99):.0f} ms")
         _, took, cpu = _together(lives, TOGETHER, AT_ONCE)
         _tell(report, f"CPU of a life, {AT_ONCE} at a time", cpu)
         beyond = Counter({kind: used - idle[kind] * took / TOGETHER for kind, used in cpu.items()})
         _tell(report, "the same, beyond what it uses when nobody does", beyond)
-        report.figure(f"lives of a grant, {AT_ONCE} at a time", TOGETHER / took, "lives/s", least=6)
+        report.figure(
+            f"lives of a grant, {AT_ONCE} at a time",
+            TOGETHER / took,
+            "lives/s",
+            least=6 / yardstick.slowness(),
+        )
 
 
 def _tell(report: Report, name: str, cpu: Counter[str]) -> None:

@@ -23,6 +23,7 @@ from tests.bench import transfers
 from tests.bench.database import database
 from tests.bench.place import environment
 from tests.bench.report import Report, median, percentile
+from tests.bench.yardstick import Yardstick
 from tests.support.servers.postgres_place import Place, gateway_before
 from tests.support.servers.postgres_server import PostgresServer, majors, self_signed
 from tests.support.waits import eventually
@@ -94,6 +95,8 @@ def _deciding(report: Report) -> None:
     commands = compiled(*EVERY, values={})
     text = "UPDATE orders SET status = 'paid' WHERE id = 7"
     took, bound = [], []
+    yardstick = Yardstick()
+    yardstick.sample()
     prepared = prepare(commands, "UPDATE orders SET status = $1 WHERE id = $2")
     assert isinstance(prepared, Prepared)
     for _ in range(DECIDED):
@@ -106,7 +109,9 @@ def _deciding(report: Report) -> None:
         assert isinstance(decided[0], Runs)
         assert isinstance(runs, Runs)
     report.note(f"decide the values of a prepared statement: median {median(bound):.0f} us")
-    report.figure("parse and match a statement, median", median(took), "us", most=100)
+    yardstick.sample()
+    report.note(str(yardstick))
+    report.figure("parse and match a statement, median", median(took), "us", most=100 * yardstick.slowness())
 
 
 def _direct(server: PostgresServer, port: int) -> dict[str, str]:
