@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
 from django.db import models
 from django.db.models import Case, F, Func, Q, Value, When
+from django.db.models.expressions import RawSQL
 from django.db.models.functions import Cast, Concat, Now, Upper
 
 from accounts.mailboxes import MailboxField
@@ -114,7 +115,7 @@ class Identity(AbstractBaseUser, PermissionsMixin):
     # None: no cache.
     held: Callable[[], Mapping[tuple[str, str], Collection[int]]] | None = None
     # The ids of the identity and its machines, cached in the same way.
-    answers_for_ids: Callable[[], Collection[int]] | None = None
+    answers_for_ids: Callable[[], Collection[int] | RawSQL] | None = None
 
     USERNAME_FIELD = "username"
     EMAIL_FIELD = "email"

@@ -7,7 +7,7 @@ values are sent separately from the statement.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any, Generic, TypeVar
 
@@ -75,44 +75,56 @@ class Rows(Generic[M]):
 
     def __call__(self, *values: Any) -> list[M]:
         """Return the rows for these values."""
-        shape, connection = self._shape, connections[DEFAULT_DB_ALIAS]
-        return [shape.built(row, connection) for row in ask(shape.sql, *values)]
+        return self._shape.built(ask(self._shape.sql, *values))
 
     def first(self, *values: Any) -> M | None:
         """Return the first of the rows; None if there is none."""
         return next(iter(self(*values)), None)
 
     @cached_property
-    def _shape(self) -> _Shape[M]:
+    def _shape(self) -> Shape[M]:
         rows = self._model._default_manager.order_by()  # noqa: SLF001  # public in Django
         rows = rows.select_related(*self._related) if self._related else rows
         rows = rows.only(*self._only) if self._only else rows.defer(*self._without)
-        return _Shape(rows, self._tail)
-
-
-class _Shape(Generic[M]):
-    """A statement, and how its rows become objects, as Django's `ModelIterable` does it."""
-
-    def __init__(self, rows: models.QuerySet[M], tail: str) -> None:
-        compiler = rows.query.get_compiler(DEFAULT_DB_ALIAS)
-        sql, values = compiler.as_sql()
-        if values or compiler.klass_info is None:
+        shape = Shape(rows)
+        if shape.values:
             raise ImproperlyConfigured(f"The rows of {rows.model.__name__} can't be read without values.")
-        self.sql = f"{sql.replace('%', '%%')} {tail}"
+        shape.sql = f"{shape.sql} {self._tail}"
+        return shape
+
+
+class Shape(Generic[M]):
+    """A queryset's statement as Django composes it, with its values, and how its rows become objects, as
+    Django's `ModelIterable` does it.
+
+    Raises EmptyResultSet if the queryset can have no rows.
+    """
+
+    def __init__(self, rows: models.QuerySet[M]) -> None:
+        compiler = rows.query.get_compiler(DEFAULT_DB_ALIAS)
+        self.sql, self.values = compiler.as_sql()
+        if compiler.klass_info is None:
+            raise ImproperlyConfigured(f"The rows of {rows.model.__name__} must be objects.")
         fields = compiler.klass_info["select_fields"]
         self._model, self._own = rows.model, slice(fields[0], fields[-1] + 1)
         self._names = [column[0].target.attname for column in compiler.select[self._own]]
         shape = compiler.klass_info, compiler.select, DEFAULT_DB_ALIAS
         self._populators = get_related_populators(*shape)  # type: ignore[call-arg]  # of another Django
         self._converters = compiler.get_converters([column[0] for column in compiler.select])
+        self._annotations = compiler.annotation_col_map or {}
 
-    def built(self, row: Sequence[Any], connection: Any) -> M:
-        """Return the object for a row, with its related objects."""
-        values = list(row)
+    def built(self, rows: Iterable[Sequence[Any]]) -> list[M]:
+        """Return the objects for rows, with their related objects."""
+        connection = connections[DEFAULT_DB_ALIAS]
+        return [self._built(list(row), connection) for row in rows]
+
+    def _built(self, values: list[Any], connection: Any) -> M:
         for place, (converters, expression) in self._converters.items():
             for convert in converters:
                 values[place] = convert(values[place], expression, connection)
         made = self._model.from_db(DEFAULT_DB_ALIAS, self._names, values[self._own])
         for populator in self._populators:
             populator.populate(values, made)
+        for name, place in self._annotations.items():
+            setattr(made, name, values[place])
         return made

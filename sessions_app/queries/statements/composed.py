@@ -1,9 +1,10 @@
-"""Statements that Django composes once for each kind of reader, and PostgreSQL prepares once per connection.
+"""Statements that Django composes once for each kind of reader, and PostgreSQL prepares once per connection:
+`Composed` for counts and flags, `Listed` for rows.
 
 Every page runs the same queries for its reader. Django takes longer to compose these conditions than the
 database takes to evaluate them, and the database would also plan them each time. So they are composed once,
 with the functions that filter lists, for a reader with placeholder values, and these values become
-parameters.
+parameters. The plan is made without knowing them.
 """
 
 from __future__ import annotations
@@ -12,16 +13,22 @@ import datetime as dt
 import json
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, Generic, NamedTuple, TypeVar
 
-from django.core.exceptions import EmptyResultSet
+from django.contrib.postgres.expressions import ArraySubquery
+from django.core.exceptions import EmptyResultSet, ImproperlyConfigured
 from django.db import connection
-from django.db.models import QuerySet
+from django.db.models import BigAutoField, BooleanField, F, Func, Model, QuerySet, prefetch_related_objects
+from django.db.models.expressions import RawSQL
 from psycopg.sql import Literal
 
 from accounts.models import Identity
 from accounts.queries import UNKNOWN
+from broker.kernel.postgresql.rows import Shape, ask
 from broker.kernel.statement import Statement, text
+
+M = TypeVar("M", bound=Model)
+Value = int | str | dt.datetime | list[int]
 
 # The placeholder values of the reader for whom statements are composed.
 _ME = -(2**61)
@@ -41,10 +48,12 @@ class _Moment(dt.datetime):
 
 
 _NOW = _Moment(1, 1, 1, tzinfo=dt.UTC)
-_PARAMETERS: tuple[tuple[object, str], ...] = (
-    (_ME, "$1::bigint"),
-    (_PERSON, "$2::text"),
-    (_NOW, "$3::timestamptz"),
+# The parameter for each placeholder value.
+Places = Sequence[tuple[object, str]]
+_READER: Places = (
+    (_ME, "%(me)s::bigint"),
+    (_PERSON, "%(person)s::text"),
+    (_NOW, "%(now)s::timestamptz"),
 )
 
 # If a page takes longer than this, it has failed.
@@ -81,6 +90,43 @@ def _part(around: str, rows: QuerySet[Any], nothing: str) -> Part:
     return around.format(sql), values
 
 
+def first_of(rows: QuerySet[M], *order: str, most: int) -> QuerySet[M]:
+    """Return the first rows in this order. Related rows, added to the result, are joined only to these.
+
+    PostgreSQL would join a subquery after all other tables, so this compares with an array.
+    """
+    first = ArraySubquery(rows.order_by(*order).values("pk")[:most])
+    among = {"template": "(%(expressions)s))", "arg_joiner": " = ANY("}
+    is_first = Func(F("pk"), first, output_field=BooleanField(), **among)
+    return rows.model._default_manager.filter(is_first).order_by(*order)  # noqa: SLF001  # public in Django
+
+
+# The ids of the reader and their machines. A subquery, so that no list is joined with all identities.
+_OWN = "SELECT id FROM accounts_identity WHERE id = %s OR owner_id = %s"
+
+
+class Sort(NamedTuple):
+    """What a statement can depend on besides its parameters."""
+
+    kind: str
+    enabled: bool
+    administers: bool
+    known: bool
+
+    def reader(self) -> Identity:
+        """Return a reader of this sort, with placeholder values."""
+        anyone = Identity(pk=_ME, kind=self.kind, is_active=self.enabled, is_superuser=self.administers)
+        anyone.person = _PERSON if self.known else UNKNOWN
+        anyone.answers_for_ids = lambda: RawSQL(_OWN, (_ME, _ME), output_field=BigAutoField())  # noqa: S611
+        return anyone
+
+
+def _sort_of(reader: Identity) -> Sort:
+    if reader.bound_to:
+        raise ImproperlyConfigured("Statements for readers with a token that is bound to a workflow differ.")
+    return Sort(reader.kind, reader.is_active, reader.is_superuser, reader.person != UNKNOWN)
+
+
 class Composed:
     """One statement with a value for each part, as JSON types.
 
@@ -92,28 +138,83 @@ class Composed:
     def __init__(self, name: str, compose: Callable[[Identity, dt.datetime], Sequence[Part]]) -> None:
         self._name = name
         self._compose = compose
-        self._statements: dict[tuple[str, bool, bool, bool], Statement] = {}
+        self._statements: dict[Sort, Statement] = {}
 
     def __call__(self, reader: Identity, now: dt.datetime) -> list[Any]:
         """Return the values of all parts."""
-        sort = (reader.kind, reader.is_active, reader.is_superuser, reader.person != UNKNOWN)
+        sort = _sort_of(reader)
         if sort not in self._statements:
             name = "_".join((self._name, *map(str, sort)))
-            self._statements[sort] = Statement(name, self._text(*sort), patience_ms=PATIENCE_MS)
+            self._statements[sort] = Statement(name, self._text(sort), patience_ms=PATIENCE_MS)
         statement = self._statements[sort]
         with _logged(statement.sql):
             answer = statement([str(value).encode() for value in (reader.pk, reader.person, now)])
         found: list[Any] = json.loads(text(answer.get_value(0, 0)))
         return found
 
-    def _text(self, kind: str, enabled: bool, administers: bool, known: bool) -> str:
-        connection.ensure_connection()
-        anyone = Identity(pk=_ME, kind=kind, is_active=enabled, is_superuser=administers)
-        anyone.person = _PERSON if known else UNKNOWN
-        parts = ", ".join(_filled(*part) for part in self._compose(anyone, _NOW))
+    def _text(self, sort: Sort) -> str:
+        parts = ", ".join(_filled(*part, _READER) for part in self._compose(sort.reader(), _NOW))
         # Each parameter must occur in the statement, even if this kind of reader doesn't need it.
-        used = ", ".join(parameter for _, parameter in _PARAMETERS)
-        return f"SELECT json_build_array({parts})::text FROM (VALUES ({used})) used"  # noqa: S608  # composed by Django
+        used = ", ".join(parameter for _, parameter in _READER)
+        sql = f"SELECT json_build_array({parts})::text FROM (VALUES ({used})) used"  # noqa: S608  # composed by Django
+        return sql % {"me": "$1", "person": "$2", "now": "$3"}
+
+
+class Listed(Generic[M]):
+    """The rows of a queryset, as objects with their related rows, annotations and prefetched rows.
+
+    ``compose`` returns the queryset for a reader and a time, under the conditions of `Composed`, and for
+    further values. ``more`` has the names and types of these. They too can only be compared with columns; a
+    list of ids is the value of an ``__in`` lookup.
+    """
+
+    def __init__(self, compose: Callable[..., QuerySet[M]], **more: type[Value]) -> None:
+        self.compose = compose
+        self._marks = {name: _placeholder(of, turn) for turn, (name, of) in enumerate(more.items())}
+        own = ((_mark(self._marks[name]), f"%({name})s::{_TYPES[of]}") for name, of in more.items())
+        self._places = (*_READER, *own)
+        self._shapes: dict[Sort, tuple[Shape[M], tuple[Any, ...]] | None] = {}
+
+    def __call__(self, reader: Identity, now: dt.datetime, **more: Value) -> list[M]:
+        """Return the rows."""
+        sort = _sort_of(reader)
+        if sort not in self._shapes:
+            self._shapes[sort] = self._shape(sort)
+        if (known := self._shapes[sort]) is None:
+            return []
+        shape, lookups = known
+        found = shape.built(ask(shape.sql, me=reader.pk, person=reader.person, now=now, **more))
+        prefetch_related_objects(found, *lookups)
+        return found
+
+    def _shape(self, sort: Sort) -> tuple[Shape[M], tuple[Any, ...]] | None:
+        """Return the statement, and what to prefetch for its rows; None if there can be no rows."""
+        rows = self.compose(sort.reader(), _NOW, **self._marks)
+        try:
+            shape = Shape(rows)
+        except EmptyResultSet:
+            return None
+        shape.sql = _filled(shape.sql, shape.values, self._places)
+        if unused := [name for name in self._marks if f"%({name})s" not in shape.sql]:
+            raise ImproperlyConfigured(f"Compare {' and '.join(unused)} with a column: it became a constant.")
+        return shape, rows._prefetch_related_lookups  # type: ignore[attr-defined]  # noqa: SLF001  # no public name
+
+
+_TYPES = {int: "bigint", str: "text", dt.datetime: "timestamptz", list: "bigint[]"}
+
+
+def _placeholder(of: type[Value], turn: int) -> int | str | dt.datetime | RawSQL:
+    """Return the placeholder for a further value. An integer is within the range of any column."""
+    if of is int:
+        return 2**31 - 1729 - turn
+    if of is dt.datetime:
+        return _NOW.replace(microsecond=turn + 1)
+    named = f"{_PERSON} {turn}"
+    return named if of is str else RawSQL("SELECT unnest(%s)", (named,), output_field=BigAutoField())
+
+
+def _mark(placeholder: int | str | dt.datetime | RawSQL) -> object:
+    return placeholder.params[0] if isinstance(placeholder, RawSQL) else placeholder
 
 
 def _logged(sql: str) -> AbstractContextManager[None]:
@@ -123,15 +224,17 @@ def _logged(sql: str) -> AbstractContextManager[None]:
     return connection.make_debug_cursor(connection.cursor()).debug_sql(sql)
 
 
-def _filled(sql: str, values: Sequence[Any]) -> str:
-    return sql % tuple(map(_filled_in, values))
+def _filled(sql: str, values: Sequence[Any], places: Places) -> str:
+    """Return the statement with named parameters for its placeholder values."""
+    connection.ensure_connection()
+    return sql.replace("%%", "%%%%") % tuple(_filled_in(value, places) for value in values)
 
 
-def _filled_in(value: object) -> str:
+def _filled_in(value: object, places: Places) -> str:
     """Return a parameter for a value that differs between readers, and a constant for any other value,
     because partial indexes need constants.
     """
-    for mark, parameter in _PARAMETERS:
-        if type(mark) is type(value) and mark == value:
+    for mark, parameter in places:
+        if isinstance(value, type(mark)) and mark == value:
             return parameter
-    return Literal(value).as_string(connection.connection)
+    return Literal(value).as_string(connection.connection).replace("%", "%%")

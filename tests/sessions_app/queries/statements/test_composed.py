@@ -3,10 +3,23 @@
 import datetime as dt
 
 import pytest
+from django.core.exceptions import ImproperlyConfigured
+from django.db import connection
+from django.db.models import F
+from django.test.utils import CaptureQueriesContext
 
 from accounts.models import Identity
+from broker.kernel.snapshot import one_snapshot
 from sessions_app.models import Grant
-from sessions_app.queries.statements.composed import Composed, any_of, how_many, value_of, values_of
+from sessions_app.queries.statements.composed import (
+    Composed,
+    Listed,
+    any_of,
+    first_of,
+    how_many,
+    value_of,
+    values_of,
+)
 
 
 def own(reader: Identity, now: dt.datetime):
@@ -39,3 +52,96 @@ def test_a_time_that_is_reckoned_with_is_refused_since_it_would_stay_the_same(wo
     )
     with pytest.raises(TypeError, match="Do the arithmetic in the database"):
         late(world.alice, now)
+
+
+def listed(reader: Identity, now: dt.datetime, ids: list[int], below: str, since: dt.datetime, least: int):
+    """Grants of a reader with everything that a list can have."""
+    mine = Grant.objects.filter(
+        holder=reader,
+        expires_at__gt=now,
+        pk__in=ids,
+        ref__lt=below,
+        created_at__gte=since,
+        attempts__gte=least,
+    ).exclude(ref="100%")
+    shown = first_of(mine, "-pk", most=2).select_related("cluster", "ended_by").defer("cluster__connection")
+    return shown.annotate(asked=F("request__number")).prefetch_related("request__approvals")
+
+
+def values(*grants: Grant) -> dict:
+    return {
+        "ids": [grant.pk for grant in grants],
+        "below": "GR-ZZZZ",
+        "since": dt.datetime(2000, 1, 1, tzinfo=dt.UTC),
+        "least": 0,
+    }
+
+
+def facts(grant: Grant) -> tuple:
+    known = {name: value for name, value in vars(grant).items() if not name.startswith("_")}
+    approvals = [list(grant.request.approvals.all())]
+    return known, grant.cluster.name, grant.cluster.get_deferred_fields(), approvals
+
+
+def ask_for() -> Listed[Grant]:
+    return Listed(listed, ids=list, below=str, since=dt.datetime, least=int)
+
+
+def test_a_list_has_the_rows_of_its_query_for_each_reader_and_each_value(world, now):
+    grants = [world.grant(parameters={"unit": unit}) for unit in ("nginx", "haproxy", "nginx")]
+    foreign = world.grant(who=world.deployer)
+    lists, given = ask_for(), values(*grants, foreign)
+    for reader in Identity.objects.all():
+        found = lists(reader, now, **given)
+        assert [facts(one) for one in found] == [facts(one) for one in listed(reader, now, **given)]
+    assert [one.ref for one in lists(world.alice, now, **given)] == [grants[2].ref, grants[1].ref]
+    assert [one.asked for one in lists(world.deployer, now, **given)] == [foreign.request.number]
+    assert [one.ref for one in lists(world.alice, now, **given | {"ids": [grants[0].pk]})] == [grants[0].ref]
+    for other in ({"below": ""}, {"since": now + dt.timedelta(days=1)}, {"least": 1}, {"ids": []}):
+        assert lists(world.alice, now, **given | other) == []
+    assert lists(world.alice, grants[2].expires_at, **given) == []
+
+
+def test_a_list_costs_one_statement_and_what_it_prefetches(world, now):
+    grant, lists = world.grant(), ask_for()
+    lists(world.alice, now, **values(grant))
+    with CaptureQueriesContext(connection) as statements:
+        (found,) = lists(world.alice, now, **values(grant))
+        assert found.cluster.name == "web"
+        assert [one.approver_id for one in found.request.approvals.all()] == [world.bob.pk]
+    assert len(statements) == 3
+
+
+@pytest.mark.parametrize(
+    "compose",
+    [
+        lambda reader, _, least: Grant.objects.filter(holder=reader, attempts__gte=least + 1),
+        lambda reader, _, least: Grant.objects.filter(holder=reader)[:least],
+    ],
+)
+def test_a_value_that_would_become_a_constant_is_refused(world, now, compose):
+    with pytest.raises(ImproperlyConfigured, match="Compare least with a column"):
+        Listed(compose, least=int)(world.alice, now, least=1)
+
+
+def test_a_reader_whose_token_is_bound_to_a_workflow_is_refused(world, now):
+    world.alice.bound_to = "CHG-1"
+    for statement in (Composed("stint_test_bound", own), Listed(lambda *_: Grant.objects.all())):
+        with pytest.raises(ImproperlyConfigured, match="bound to a workflow"):
+            statement(world.alice, now)
+
+
+def test_a_list_without_possible_rows_is_empty_without_a_statement(world, now):
+    nothing = Listed(lambda *_: Grant.objects.none())
+    with CaptureQueriesContext(connection) as statements:
+        assert nothing(world.alice, now) == []
+    assert len(statements) == 0
+
+
+def test_a_list_is_read_in_a_snapshot_and_after_the_connection_was_replaced(live_world):
+    grant, lists = live_world.grant(), ask_for()
+    for _ in range(2):
+        with one_snapshot():
+            assert lists(live_world.alice, live_world.now, **values(grant)) == [grant]
+        connection.close()
+        assert lists(live_world.alice, live_world.now, **values(grant)) == [grant]
