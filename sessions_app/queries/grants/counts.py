@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from django.db.models import Count, OuterRef, Q, Subquery
+from django.db.models import Count, OuterRef, Subquery
 from django.db.models.functions import Coalesce
 
-from sessions_app.models import CommandRun, Grant, GrantState, RunState
+from broker.kernel.postgresql.rows import ask
+from sessions_app.models import Grant, GrantState, RunState
 
 # The states of grants that are in use, or whose end is not confirmed yet.
 LIVE = (GrantState.PROVISIONING, GrantState.ACTIVE, GrantState.REVOKING)
@@ -21,13 +22,15 @@ class Counts(NamedTuple):
     refused: int
 
 
+_RUN_COUNTS = """
+SELECT grant_id, count(*), count(*) FILTER (WHERE state = %(refused)s)
+  FROM sessions_app_commandrun WHERE grant_id = ANY(%(grants)s) GROUP BY grant_id
+"""
+
+
 def run_counts(ids: Sequence[int]) -> dict[int, Counts]:
     """Return how many commands were attempted and refused, by grant id."""
-    rows = (
-        CommandRun.objects.filter(grant__in=ids)
-        .values_list("grant")
-        .annotate(runs=Count("pk"), refused=Count("pk", filter=Q(state=RunState.REFUSED)))
-    )
+    rows = ask(_RUN_COUNTS, grants=list(ids), refused=RunState.REFUSED.value) if ids else ()
     return {pk: Counts(runs, refused) for pk, runs, refused in rows}
 
 

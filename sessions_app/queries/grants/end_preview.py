@@ -9,9 +9,10 @@ from typing import NamedTuple
 
 from django.db.models import Q
 
-from sessions_app.models import CommandRun, Grant, GrantState, RunState
+from sessions_app.models import CommandRun, Grant, RunState
 from sessions_app.models.session import may_yet_run
 from sessions_app.queries.catalog.command_sets import compiled
+from sessions_app.queries.statements.composed import Listed, among
 
 MOST = 50
 
@@ -36,16 +37,25 @@ def goes_on(now: dt.datetime) -> Q:
     return Q(state__in=(RunState.ALLOWED, RunState.RUNNING)) | may_yet_run(now)
 
 
+_RUNS = Listed(
+    lambda _, now, grants: (
+        CommandRun.objects.filter(goes_on(now), among("grant", grants))
+        .select_related("target")
+        .order_by("pk")[:MOST]
+    ),
+    grants=list,
+)
+_BELOW = Listed(
+    lambda *_, grants: Grant.objects.filter(among("parent", grants)).before_end().only("parent"), grants=list
+)
+
+
 def endings(grants: Sequence[Grant], now: dt.datetime) -> dict[int, Ending]:
     """Return, by grant id, the effect of ending each grant now. At most ``MOST`` commands are read."""
     ids = [grant.pk for grant in grants]
-    runs = (
-        CommandRun.objects.filter(goes_on(now), grant__in=ids).select_related("target").order_by("pk")[:MOST]
-    )
-    below = Grant.objects.filter(parent__in=ids).exclude(state__in=(GrantState.REVOKING, GrantState.ENDED))
-    parents = Counter(below.values_list("parent", flat=True))
+    parents = Counter(grant.parent_id for grant in _BELOW(None, now, grants=ids))
     by_grant = defaultdict[int, list[CommandRun]](list)
-    for run in runs:
+    for run in _RUNS(None, now, grants=ids):
         by_grant[run.grant_id].append(run)
     return {grant.pk: _ending(grant, by_grant[grant.pk], parents[grant.pk]) for grant in grants}
 

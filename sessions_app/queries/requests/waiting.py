@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
+import functools
 from typing import Any, NamedTuple
 
 from django.db.models import F, OuterRef, Prefetch, Q, QuerySet, Subquery
@@ -24,8 +24,8 @@ from sessions_app.models import (
 from sessions_app.models.notice import NoticeQuerySet
 from sessions_app.queries.notifications.notices import unread_of
 from sessions_app.queries.requests import deciders
-from sessions_app.queries.statements.composed import Part, how_many
-from sessions_app.queries.statements.related_names import OF_GRANT, with_names
+from sessions_app.queries.statements.composed import Listed, Part, first_of, how_many
+from sessions_app.queries.statements.related_names import OF_GRANT, with_approvals, with_names
 
 
 def holds_for(identity: Identity, now: dt.datetime) -> QuerySet[CommandRun]:
@@ -49,19 +49,16 @@ def pending(identity: Identity) -> QuerySet[AccessRequest]:
     return AccessRequest.objects.visible_to(identity).filter(state=RequestState.PENDING)
 
 
-def requests_for(identity: Identity, now: dt.datetime) -> QuerySet[AccessRequest]:
-    """Return the requests that wait for the identity's verdict, soonest to expire first."""
-    found = (
-        deciders.requests_for(identity, now)
-        .annotate(risk=KeyTextTransform("risk", "command_set_version__document"))
-        .order_by("lapses_at")
-    )
-    return with_names(found, rules=True).select_related("workflow").prefetch_related("approvals__approver")
+def requests_for(identity: Identity, now: dt.datetime, *, most: int) -> QuerySet[AccessRequest]:
+    """Return the requests that wait for the identity's verdict, soonest to expire first, at most ``most``."""
+    first = first_of(deciders.requests_for(identity, now), "lapses_at", "pk", most=most)
+    risk = KeyTextTransform("risk", "command_set_version__document")
+    return with_names(first.annotate(risk=risk), rules=True)
 
 
 def reviews_for(identity: Identity) -> QuerySet[Grant]:
     """Return the ended access without approval that waits for the identity's review, most urgent first."""
-    return with_names(deciders.reviews_for(identity)).order_by("review_due_at")
+    return with_names(deciders.reviews_for(identity)).order_by("review_due_at", "pk")
 
 
 def live_glass_for(identity: Identity) -> QuerySet[Grant]:
@@ -75,7 +72,9 @@ def live_glass_for(identity: Identity) -> QuerySet[Grant]:
 
 def releases_for(identity: Identity, now: dt.datetime) -> QuerySet[Grant]:
     """Return other people's suspended grants that the identity can resume."""
-    return with_names(deciders.releases_for(identity, now)).select_related("held_by").order_by("held_at")
+    return (
+        with_names(deciders.releases_for(identity, now)).select_related("held_by").order_by("held_at", "pk")
+    )
 
 
 def questions_for(identity: Identity, now: dt.datetime) -> QuerySet[AccessRequest]:
@@ -84,7 +83,7 @@ def questions_for(identity: Identity, now: dt.datetime) -> QuerySet[AccessReques
     ``said`` has each request's comments, oldest first.
     """
     said = Prefetch("comments", Comment.objects.select_related("author").order_by("pk"), to_attr="said")
-    return with_names(_questions(identity, now)).prefetch_related(said).order_by("lapses_at")
+    return with_names(_questions(identity, now)).prefetch_related(said).order_by("lapses_at", "pk")
 
 
 def _questions(identity: Identity, now: dt.datetime) -> QuerySet[AccessRequest]:
@@ -118,14 +117,22 @@ def lists_for(identity: Identity, now: dt.datetime, counted: Waiting, *, most: i
 
     Most lists are empty, and need no query.
     """
-    lists: dict[str, Callable[[], QuerySet[Any]]] = {
-        "holds": lambda: holds_for(identity, now),
-        "requests": lambda: requests_for(identity, now),
-        "reviews": lambda: reviews_for(identity),
-        "releases": lambda: releases_for(identity, now),
-        "questions": lambda: questions_for(identity, now),
+    found = {
+        name: _lists(most)[name](identity, now) if count else [] for name, count in counted._asdict().items()
     }
-    return {name: list(lists[name]()[:most]) if count else [] for name, count in counted._asdict().items()}
+    with_approvals(found["requests"])
+    return found
+
+
+@functools.cache
+def _lists(most: int) -> dict[str, Listed[Any]]:
+    return {
+        "holds": Listed(lambda reader, now: holds_for(reader, now)[:most]),
+        "requests": Listed(lambda reader, now: requests_for(reader, now, most=most)),
+        "reviews": Listed(lambda reader, _: reviews_for(reader)[:most]),
+        "releases": Listed(lambda reader, now: releases_for(reader, now)[:most]),
+        "questions": Listed(lambda reader, now: questions_for(reader, now)[:most]),
+    }
 
 
 def parts_waiting(identity: Identity, now: dt.datetime) -> list[Part]:

@@ -18,7 +18,17 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from django.contrib.postgres.expressions import ArraySubquery
 from django.core.exceptions import EmptyResultSet, ImproperlyConfigured
 from django.db import connection
-from django.db.models import BigAutoField, BooleanField, F, Func, Model, QuerySet, prefetch_related_objects
+from django.db.models import (
+    BigAutoField,
+    BooleanField,
+    F,
+    Func,
+    Model,
+    QuerySet,
+    Subquery,
+    Value,
+    prefetch_related_objects,
+)
 from django.db.models.expressions import RawSQL
 from psycopg.sql import Literal
 
@@ -28,7 +38,7 @@ from broker.kernel.postgresql.rows import Shape, ask
 from broker.kernel.statement import Statement, text
 
 M = TypeVar("M", bound=Model)
-Value = int | str | dt.datetime | list[int]
+Scalar = int | str | dt.datetime
 
 # The placeholder values of the reader for whom statements are composed.
 _ME = -(2**61)
@@ -90,15 +100,22 @@ def _part(around: str, rows: QuerySet[Any], nothing: str) -> Part:
     return around.format(sql), values
 
 
+def among(column: str, ids: Sequence[int] | Subquery) -> Func:
+    """Return the condition that a column has one of the ids, which are one value of the statement: a list, or
+    an array in SQL. ``__in`` would write each id into the statement.
+    """
+    array = ids if isinstance(ids, Subquery) else Value(ids)
+    joined = {"template": "(%(expressions)s))", "arg_joiner": " = ANY("}
+    return Func(F(column), array, output_field=BooleanField(), **joined)
+
+
 def first_of(rows: QuerySet[M], *order: str, most: int) -> QuerySet[M]:
     """Return the first rows in this order. Related rows, added to the result, are joined only to these.
 
     PostgreSQL would join a subquery after all other tables, so this compares with an array.
     """
     first = ArraySubquery(rows.order_by(*order).values("pk")[:most])
-    among = {"template": "(%(expressions)s))", "arg_joiner": " = ANY("}
-    is_first = Func(F("pk"), first, output_field=BooleanField(), **among)
-    return rows.model._default_manager.filter(is_first).order_by(*order)  # noqa: SLF001  # public in Django
+    return rows.model._default_manager.filter(among("pk", first)).order_by(*order)  # noqa: SLF001  # public in Django
 
 
 # The ids of the reader and their machines. A subquery, so that no list is joined with all identities.
@@ -163,33 +180,34 @@ class Composed:
 class Listed(Generic[M]):
     """The rows of a queryset, as objects with their related rows, annotations and prefetched rows.
 
-    ``compose`` returns the queryset for a reader and a time, under the conditions of `Composed`, and for
-    further values. ``more`` has the names and types of these. They too can only be compared with columns; a
-    list of ids is the value of an ``__in`` lookup.
+    ``compose`` returns the queryset for a reader (None if it doesn't depend on who reads) and a time, under
+    the conditions of `Composed`, and for further values. ``more`` has the names and types of these. They too
+    can only be compared with columns, lists of ids with `among`.
     """
 
-    def __init__(self, compose: Callable[..., QuerySet[M]], **more: type[Value]) -> None:
+    def __init__(self, compose: Callable[..., QuerySet[M]], **more: type[Scalar | list[int]]) -> None:
         self.compose = compose
         self._marks = {name: _placeholder(of, turn) for turn, (name, of) in enumerate(more.items())}
-        own = ((_mark(self._marks[name]), f"%({name})s::{_TYPES[of]}") for name, of in more.items())
+        own = ((self._marks[name], f"%({name})s::{_TYPES[of]}") for name, of in more.items())
         self._places = (*_READER, *own)
-        self._shapes: dict[Sort, tuple[Shape[M], tuple[Any, ...]] | None] = {}
+        self._shapes: dict[Sort | None, tuple[Shape[M], tuple[Any, ...]] | None] = {}
 
-    def __call__(self, reader: Identity, now: dt.datetime, **more: Value) -> list[M]:
+    def __call__(self, reader: Identity | None, now: dt.datetime, **more: Scalar | list[int]) -> list[M]:
         """Return the rows."""
-        sort = _sort_of(reader)
+        sort = reader and _sort_of(reader)
         if sort not in self._shapes:
             self._shapes[sort] = self._shape(sort)
         if (known := self._shapes[sort]) is None:
             return []
         shape, lookups = known
-        found = shape.built(ask(shape.sql, me=reader.pk, person=reader.person, now=now, **more))
+        me, person = (reader.pk, reader.person) if reader else (0, UNKNOWN)
+        found = shape.built(ask(shape.sql, me=me, person=person, now=now, **more))
         prefetch_related_objects(found, *lookups)
         return found
 
-    def _shape(self, sort: Sort) -> tuple[Shape[M], tuple[Any, ...]] | None:
+    def _shape(self, sort: Sort | None) -> tuple[Shape[M], tuple[Any, ...]] | None:
         """Return the statement, and what to prefetch for its rows; None if there can be no rows."""
-        rows = self.compose(sort.reader(), _NOW, **self._marks)
+        rows = self.compose(sort and sort.reader(), _NOW, **self._marks)
         try:
             shape = Shape(rows)
         except EmptyResultSet:
@@ -203,18 +221,11 @@ class Listed(Generic[M]):
 _TYPES = {int: "bigint", str: "text", dt.datetime: "timestamptz", list: "bigint[]"}
 
 
-def _placeholder(of: type[Value], turn: int) -> int | str | dt.datetime | RawSQL:
+def _placeholder(of: type[Scalar | list[int]], turn: int) -> Scalar:
     """Return the placeholder for a further value. An integer is within the range of any column."""
     if of is int:
         return 2**31 - 1729 - turn
-    if of is dt.datetime:
-        return _NOW.replace(microsecond=turn + 1)
-    named = f"{_PERSON} {turn}"
-    return named if of is str else RawSQL("SELECT unnest(%s)", (named,), output_field=BigAutoField())
-
-
-def _mark(placeholder: int | str | dt.datetime | RawSQL) -> object:
-    return placeholder.params[0] if isinstance(placeholder, RawSQL) else placeholder
+    return _NOW.replace(microsecond=turn + 1) if of is dt.datetime else f"{_PERSON} {turn}"
 
 
 def _logged(sql: str) -> AbstractContextManager[None]:

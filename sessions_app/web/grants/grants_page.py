@@ -15,10 +15,11 @@ from sessions_app.models import AccessRequest, Cluster, CommandSetVersion, Grant
 from sessions_app.policy import references
 from sessions_app.queries.grants.counts import Counts, run_counts
 from sessions_app.queries.grants.observing import observed_under
+from sessions_app.queries.statements.composed import Listed, first_of
 from sessions_app.queries.statements.related_names import with_names
 from sessions_app.web.display.cards import GrantCard
 from sessions_app.web.display.states import BREAK_GLASS, Look
-from sessions_app.web.layout.pagination import SIZE, Page
+from sessions_app.web.layout.pagination import LARGEST, SIZE, Page
 from sessions_app.web.layout.reader import standing_of
 
 # The maximum number of people, clusters, versions and tickets that a search matches.
@@ -94,7 +95,7 @@ class GrantList:
 
 def grant_list(found: QuerySet[Grant], reader: Identity, asked: ListAsked, now: dt.datetime) -> GrantList:
     """Return a page of the given grants. All grants that have not ended are on the first page."""
-    live, page = _read(found, asked)
+    live, page = _read(found, reader, asked, now)
     counts = run_counts([grant.pk for grant in (*live, *page.rows)])
     older = bool(asked.before)
     return GrantList(
@@ -106,30 +107,52 @@ def grant_list(found: QuerySet[Grant], reader: Identity, asked: ListAsked, now: 
     )
 
 
-def _read(found: QuerySet[Grant], asked: ListAsked) -> tuple[list[Grant], Page[Grant]]:
+def _read(
+    found: QuerySet[Grant], reader: Identity, asked: ListAsked, now: dt.datetime
+) -> tuple[list[Grant], Page[Grant]]:
     """Return the grants that have not ended, soonest to end first, and a page of ended ones."""
     limit = int(asked.before) if asked.before.isdecimal() and len(asked.before) < 19 else None
+    plain = not asked.text and not asked.narrowed
     live: list[Grant] = []
     if limit is None:
-        live = list(
-            with_names(found.exclude(state=GrantState.ENDED)).order_by("expires_at", "pk")[: SIZE + 1]
-        )
+        live = _LIVE[asked.show](reader, now) if plain else list(_live(found))
     if asked.show == "now":
         return live, Page([], None, limit is not None)
-    ended = with_names(found.filter(state=GrantState.ENDED)).order_by("-pk")
-    if limit is not None:
-        ended = ended.filter(pk__lt=limit)
-    rows = list(ended[: SIZE + 1])
+    below = LARGEST if limit is None else limit
+    rows = _ENDED[asked.show](reader, now, below=below) if plain else list(_ended(found, below))
     before = rows[SIZE - 1].pk if len(rows) > SIZE else None
     return live, Page(rows[:SIZE], before, limit is not None)
 
 
+def _live(found: QuerySet[Grant]) -> QuerySet[Grant]:
+    live = found.exclude(state=GrantState.ENDED)
+    return with_names(first_of(live, "expires_at", "pk", most=SIZE + 1))
+
+
+def _ended(found: QuerySet[Grant], below: int) -> QuerySet[Grant]:
+    ended = found.filter(state=GrantState.ENDED, pk__lt=below)
+    return with_names(first_of(ended, "-pk", most=SIZE + 1))
+
+
 def found_grants(reader: Identity, asked: ListAsked) -> QuerySet[Grant]:
     """Return the visible grants that match the list's query."""
-    found = Grant.objects.visible_to(reader)
-    if asked.show == "mine":
-        found = found.filter(holder=reader)
+    found = _shown(reader, asked.show)
     return found.filter(_containing(asked.text)) if asked.text else found
+
+
+def _shown(reader: Identity, show: str) -> QuerySet[Grant]:
+    found = Grant.objects.visible_to(reader)
+    return found.filter(holder=reader) if show == "mine" else found
+
+
+# The lists without a text or a filter, by what they show.
+_LIVE = {
+    show: Listed(lambda reader, _, show=show: _live(_shown(reader, show))) for show in ("mine", "now", "all")
+}
+_ENDED = {
+    show: Listed(lambda reader, _, below, show=show: _ended(_shown(reader, show), below), below=int)
+    for show in ("mine", "all")
+}
 
 
 def _containing(text: str) -> Q:

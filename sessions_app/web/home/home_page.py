@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from accounts.models import Identity
@@ -25,7 +25,8 @@ from sessions_app.queries.grants.extensions import Extension, longest_extension
 from sessions_app.queries.grants.observing import observed_under
 from sessions_app.queries.requests import waiting
 from sessions_app.queries.requests.starts import would_run
-from sessions_app.queries.statements.related_names import with_bars, with_names
+from sessions_app.queries.statements.composed import Listed, first_of
+from sessions_app.queries.statements.related_names import with_approvals, with_bars, with_names
 from sessions_app.queries.status.problems import troubles
 from sessions_app.web.display import timeline_chart as timeline
 from sessions_app.web.display.cards import GrantCard, RequestCard, request_card, request_cards
@@ -33,14 +34,8 @@ from sessions_app.web.display.needs import Needs, needs_of
 from sessions_app.web.display.states import plural
 from sessions_app.web.display.timeline_spans import span_of_grant, span_of_request
 from sessions_app.web.forms.end_form import EndForm
-from sessions_app.web.home.overview import (
-    Figures,
-    failing,
-    own_pending,
-    reduced,
-    refused,
-    shown_to,
-)
+from sessions_app.web.home import overview
+from sessions_app.web.home.overview import Figures, own_pending, shown_to
 from sessions_app.web.requests.again import Again, again
 
 BEHIND, AHEAD = dt.timedelta(hours=3), dt.timedelta(hours=9)
@@ -152,19 +147,14 @@ def home(identity: Identity, now: dt.datetime, counted: waiting.Waiting) -> Home
     """Return the content of one reader's home page. ``counted`` has the numbers of items that wait for the
     reader.
     """
-    mine, others = _mine(identity), _others(identity)
     shown = shown_to(identity, now)
-    glass = list(waiting.live_glass_for(identity)[:MOST]) if shown.glass else []
-    grants = _grants(identity, mine, others, glass, now)
-    asked = (
-        list(
-            with_names(own_pending(identity, now), rules=True)
-            .prefetch_related("approvals__approver")
-            .order_by("-number")[:MOST]
-        )
-        if shown.asked
-        else []
-    )
+    mine, others = _MINE(identity, now), _OTHERS(identity, now)
+    glass = _GLASS(identity, now) if shown.glass else []
+    grants = _grants(mine, others, glass, now)
+    asked = _ASKED(identity, now) if shown.asked else []
+    refused = _REFUSED(identity, now) if shown.refused else []
+    reduced = _REDUCED(identity, now) if shown.reduced else []
+    with_approvals((*asked, *refused, *reduced))
     needs = needs_of(identity, now, **waiting.lists_for(identity, now, counted, most=MOST))
     waits = [card.request for card in needs.requests]
     return Home(
@@ -172,52 +162,34 @@ def home(identity: Identity, now: dt.datetime, counted: waiting.Waiting) -> Home
         glass=[grants[one.pk] for one in glass],
         mine=[grants[one.pk] for one in mine],
         asked=[OwnRequest(request_card(one, now), _remindable(one, now)) for one in asked],
-        refused=[
-            RefusedRequest(
-                request_card(one, now), [said for said in one.approvals.all() if said.verdict == Verdict.DENY]
-            )
-            for one in (
-                _with_verdicts(refused(identity, now)).order_by("-decided_at")[:FEW] if shown.refused else ()
-            )
-        ],
-        reduced=(
-            request_cards(_with_verdicts(reduced(identity, now)).order_by("-number")[:FEW], now)
-            if shown.reduced
-            else ()
-        ),
+        refused=[RefusedRequest(request_card(one, now), _denials(one)) for one in refused],
+        reduced=request_cards(reduced, now),
         others=[grants[one.pk] for one in others],
         figures=shown.figures,
         chart=_chart(identity, [*waits, *asked], now),
         again=again(identity),
-        failing=list(with_names(failing(identity)).order_by("revoking_at")[:MOST]) if shown.failing else (),
+        failing=_FAILING(identity, now) if shown.failing else (),
         on_call=shown.on_call,
         troubles=troubles(now) if identity.is_superuser else [],
     )
-
-
-def _mine(identity: Identity) -> list[Grant]:
-    found = Grant.objects.not_ended().filter(holder=identity)
-    return list(with_names(found, rules=True).order_by("expires_at")[:MOST])
-
-
-def _others(identity: Identity) -> list[Grant]:
-    live = with_names(Grant.objects.visible_to(identity).filter(state__in=LIVE))
-    return list(live.exclude(holder=identity).order_by("expires_at")[:MOST])
 
 
 def _remindable(asked: AccessRequest, now: dt.datetime) -> bool:
     return asked.reminded_at is None or now - asked.reminded_at >= PAUSE
 
 
+def _denials(asked: AccessRequest) -> list[Approval]:
+    return [one for one in asked.approvals.all() if one.verdict == Verdict.DENY]
+
+
 def _grants(
-    identity: Identity, mine: list[Grant], others: list[Grant], glass: list[Grant], now: dt.datetime
+    mine: list[Grant], others: list[Grant], glass: list[Grant], now: dt.datetime
 ) -> dict[int, HomeGrant]:
     """Return the grants by id. Policies are loaded only for the reader's own grants, because the reader can't
     extend others.
     """
     shown = {one.pk: one for one in (*others, *glass, *mine)}
     counts = run_counts(list(shown))
-    endable = set(Grant.objects.endable_by(identity).filter(pk__in=shown).values_list("pk", flat=True))
     ends = endings([*mine, *others], now)
     own = {one.pk for one in mine}
     return {
@@ -225,15 +197,11 @@ def _grants(
             card=GrantCard(one, now),
             counts=counts.get(pk),
             ending=EndForm(one, ends[pk]) if pk in ends else None,
-            endable=pk in endable,
+            endable=pk in own or vars(one)["endable"],
             extension=longest_extension(one, now) if pk in own else None,
         )
         for pk, one in shown.items()
     }
-
-
-def _with_verdicts(requests: QuerySet[AccessRequest]) -> QuerySet[AccessRequest]:
-    return with_names(requests).prefetch_related("approvals__approver")
 
 
 def _chart(identity: Identity, asked: Sequence[AccessRequest], now: dt.datetime) -> timeline.Chart:
@@ -242,12 +210,7 @@ def _chart(identity: Identity, asked: Sequence[AccessRequest], now: dt.datetime)
     """
     start = timezone.localtime(now - BEHIND).replace(minute=0, second=0, microsecond=0)
     end = start + BEHIND + AHEAD
-    grants = with_bars(
-        Grant.objects.visible_to(identity)
-        .filter(starts_at__lt=end)
-        # Each part of the OR uses its own index. Few grants are past their deadline and not ended.
-        .filter(~Q(state=GrantState.ENDED) | Q(state=GrantState.ENDED, ended_at__gt=start))
-    ).order_by("starts_at")[:MOST]
+    grants = _BARS(identity, now, start=start, end=end)
     spans = [span_of_grant(grant) for grant in grants]
     spans += [
         span_of_request(request, now)
@@ -255,3 +218,41 @@ def _chart(identity: Identity, asked: Sequence[AccessRequest], now: dt.datetime)
         if would_run(request, now)[0] < end
     ]
     return timeline.draw(spans[:MOST], start=start, end=end, now=now)
+
+
+def _with_endable(grants: QuerySet[Grant], reader: Identity) -> QuerySet[Grant]:
+    return grants.annotate(endable=Exists(Grant.objects.endable_by(reader).filter(pk=OuterRef("pk"))))
+
+
+def _bars(reader: Identity, _: dt.datetime, start: dt.datetime, end: dt.datetime) -> QuerySet[Grant]:
+    # Each part of the OR uses its own index. Few grants are past their deadline and not ended.
+    overlapping = ~Q(state=GrantState.ENDED) | Q(state=GrantState.ENDED, ended_at__gt=start)
+    found = Grant.objects.visible_to(reader).filter(overlapping, starts_at__lt=end)
+    return with_bars(first_of(found, "starts_at", "pk", most=MOST))
+
+
+def _others(reader: Identity, _: dt.datetime) -> QuerySet[Grant]:
+    found = Grant.objects.visible_to(reader).filter(state__in=LIVE).exclude(holder=reader)
+    return _with_endable(with_names(first_of(found, "expires_at", "pk", most=MOST)), reader)
+
+
+def _mine(reader: Identity, _: dt.datetime) -> QuerySet[Grant]:
+    found = Grant.objects.not_ended().filter(holder=reader)
+    return with_names(first_of(found, "expires_at", "pk", most=MOST), rules=True)
+
+
+_MINE, _OTHERS = Listed(_mine), Listed(_others)
+_GLASS = Listed(lambda reader, _: _with_endable(waiting.live_glass_for(reader), reader)[:MOST])
+_ASKED = Listed(
+    lambda reader, now: with_names(first_of(own_pending(reader, now), "-number", most=MOST), rules=True)
+)
+_REFUSED = Listed(
+    lambda reader, now: with_names(first_of(overview.refused(reader, now), "-decided_at", "pk", most=FEW))
+)
+_REDUCED = Listed(
+    lambda reader, now: with_names(first_of(overview.reduced(reader, now), "-number", most=FEW))
+)
+_FAILING = Listed(
+    lambda reader, _: with_names(first_of(overview.failing(reader), "revoking_at", "pk", most=MOST))
+)
+_BARS = Listed(_bars, start=dt.datetime, end=dt.datetime)

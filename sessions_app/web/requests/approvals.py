@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any, NamedTuple
 
 from django.contrib import messages
@@ -21,7 +22,8 @@ from sessions_app.queries.requests import waiting
 from sessions_app.queries.requests.deciders import requests_for
 from sessions_app.queries.requests.extents import left_digest, left_of
 from sessions_app.queries.requests.waiting import pending
-from sessions_app.queries.statements.related_names import with_names
+from sessions_app.queries.statements.composed import Listed, among, first_of
+from sessions_app.queries.statements.related_names import with_approvals, with_names
 from sessions_app.web.display.cards import request_cards
 from sessions_app.web.display.needs import needs_of
 from sessions_app.web.layout.frame import frame_of
@@ -42,7 +44,8 @@ def index(request: HttpRequest) -> HttpResponse:
     show = request.GET.get("show", "")
     show = show if show in SHOW else ""
     found = waiting.lists_for(me, now, frame_of(request).standing.waiting, most=MOST)
-    mine = found["requests"]
+    others = _OTHERS(me, now, mine=[asked.pk for asked in found["requests"]])
+    with_approvals(others)
     # Suspended grants and held commands share a tab, because the same people decide on both.
     releases = found.pop("releases")
     counts = {name: len(rows) for name, rows in found.items()}
@@ -56,7 +59,7 @@ def index(request: HttpRequest) -> HttpResponse:
         ),
         "tabs": _tabs(counts, show),
         "show": show,
-        "others": request_cards(_others(me, [asked.pk for asked in mine])[:MOST_OTHERS], now),
+        "others": request_cards(others, now),
         "decided": decided_by(me),
         "today": decided_today(me, now),
         "combined": combined(me, now),
@@ -78,9 +81,12 @@ def _tabs(counts: dict[str, int], show: str) -> list[Tab]:
     return [Tab("?", "All", not show), *some]
 
 
-def _others(me: Identity, mine: list[int]) -> QuerySet[AccessRequest]:
-    others = pending(me).exclude(pk__in=mine)
-    return with_names(others, rules=True).prefetch_related("approvals__approver").order_by("lapses_at")
+def _others(reader: Identity, _: dt.datetime, mine: list[int]) -> QuerySet[AccessRequest]:
+    others = pending(reader).exclude(among("pk", mine))
+    return with_names(first_of(others, "lapses_at", "pk", most=MOST_OTHERS), rules=True)
+
+
+_OTHERS = Listed(_others, mine=list)
 
 
 @page()

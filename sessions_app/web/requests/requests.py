@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import functools
 from dataclasses import replace
 
 from django.contrib import messages
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -33,13 +35,14 @@ from sessions_app.operations.workflows.read_named_workflow import read_named_wor
 from sessions_app.policy import references
 from sessions_app.queries.requests.deciders import read_verdicts
 from sessions_app.queries.requests.facts import targets_of
-from sessions_app.queries.statements.related_names import with_names
+from sessions_app.queries.statements.composed import Listed, first_of
+from sessions_app.queries.statements.related_names import with_approvals, with_names
 from sessions_app.web.display.cards import request_cards
 from sessions_app.web.display.states import BREAK_GLASS, REQUEST
 from sessions_app.web.forms.faults import faults_of
 from sessions_app.web.forms.narrowing import narrowed_requests
 from sessions_app.web.forms.request_draft import Draft, draft_of_form, draft_of_link, draft_of_request
-from sessions_app.web.layout.pagination import page_of
+from sessions_app.web.layout.pagination import SIZE, page_from, page_of
 from sessions_app.web.layout.views import ACT, FORM, back, page, who
 from sessions_app.web.requests.again import again
 from sessions_app.web.requests.asking_page import AskPage, ask_page
@@ -222,25 +225,49 @@ def _outcome(identity: Identity, ask: AskPage, error: StintError | None = None) 
 @page()
 def index(request: HttpRequest) -> HttpResponse:
     """List the reader's own requests, or all visible ones."""
-    show = request.GET.get("show", "mine")
-    seen = AccessRequest.objects.visible_to(who(request)).prefetch_related("approvals")
-    found = with_names(seen).select_related("grant")
-    if show != "all":
-        found = found.filter(requester=who(request))
-    if (state := request.GET.get("state", "")) in dict(STATES):
-        found = found.filter(_in_state(state))
-    found, narrowed = narrowed_requests(found, request.GET)
-    listed = page_of(found, key="number", before=request.GET.get("before", ""))
-    cards = request_cards(listed.rows, clock.now())
+    me, now = who(request), clock.now()
+    everybody = request.GET.get("show", "mine") == "all"
+    state = request.GET.get("state", "")
+    state = state if state in dict(STATES) else ""
+    found, narrowed = narrowed_requests(_found(me, everybody=everybody, state=state), request.GET)
+    before = request.GET.get("before", "")
+    if narrowed:
+        listed = page_of(_shown(found), key="number", before=before)
+    else:
+        rows = functools.partial(_listed(everybody, state), me, now)
+        listed = page_from(lambda limit: rows(below=limit), key="number", before=before)
+    with_approvals(listed.rows)
     context = {
         "narrowed": narrowed,
         "page": listed,
-        "cards": cards,
-        "everybody": show == "all",
-        "state": state,
+        "cards": request_cards(listed.rows, now),
+        "everybody": everybody,
+        "state": request.GET.get("state", ""),
         "states": STATES,
     }
     return render(request, "requests/requests.html", context)
+
+
+def _found(reader: Identity, *, everybody: bool, state: str) -> QuerySet[AccessRequest]:
+    found = AccessRequest.objects.visible_to(reader)
+    if not everybody:
+        found = found.filter(requester=reader)
+    return found.filter(_in_state(state)) if state else found
+
+
+def _shown(found: QuerySet[AccessRequest]) -> QuerySet[AccessRequest]:
+    return with_names(found).select_related("grant")
+
+
+@functools.cache
+def _listed(everybody: bool, state: str) -> Listed[AccessRequest]:  # a key
+    """Return the list with this filter, as a statement composed once."""
+
+    def compose(reader: Identity, _: dt.datetime, below: int) -> QuerySet[AccessRequest]:
+        found = _found(reader, everybody=everybody, state=state).filter(number__lt=below)
+        return _shown(first_of(found, "-number", most=SIZE + 1))
+
+    return Listed(compose, below=int)
 
 
 def _in_state(state: str) -> Q:

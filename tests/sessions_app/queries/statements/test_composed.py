@@ -131,6 +131,13 @@ def test_a_reader_whose_token_is_bound_to_a_workflow_is_refused(world, now):
             statement(world.alice, now)
 
 
+def test_a_list_that_does_not_depend_on_its_reader_needs_none(world, now):
+    grant = world.grant()
+    live = Listed(lambda _, at: Grant.objects.filter(expires_at__gt=at))
+    assert live(None, now) == [grant]
+    assert live(None, grant.expires_at) == []
+
+
 def test_a_list_without_possible_rows_is_empty_without_a_statement(world, now):
     nothing = Listed(lambda *_: Grant.objects.none())
     with CaptureQueriesContext(connection) as statements:

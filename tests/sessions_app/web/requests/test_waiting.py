@@ -20,7 +20,7 @@ from sessions_app.models import (
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.requests.comment_request import comment_request
 from sessions_app.queries.identities.people import sees_others
-from sessions_app.queries.requests import waiting
+from sessions_app.queries.requests import deciders, waiting
 from sessions_app.queries.requests.facts import policy_document
 from sessions_app.web.layout.reader import Verified, standing_of
 from tests.support.world.scene import make_scene
@@ -29,7 +29,7 @@ from tests.support.world.scene import make_scene
 def lists(identity: Identity, now) -> dict[str, int]:
     return {
         "holds": waiting.holds_for(identity, now).count(),
-        "requests": waiting.requests_for(identity, now).count(),
+        "requests": deciders.requests_for(identity, now).count(),
         "reviews": waiting.reviews_for(identity).count(),
         "releases": waiting.releases_for(identity, now).count(),
         "questions": waiting.questions_for(identity, now).count(),
@@ -87,7 +87,7 @@ def test_a_verdict_that_is_void_leaves_the_request_to_its_giver(world):
     given = {"request": request, "verdict": Verdict.APPROVE, "digest": request.digest}
     Approval.objects.create(approver=world.bob, voided_at=world.now, **given)
     Approval.objects.create(approver=world.dora, **given)
-    assert list(waiting.requests_for(world.bob, world.now)) == [request]
-    assert not waiting.requests_for(world.dora, world.now).exists()
+    assert list(deciders.requests_for(world.bob, world.now)) == [request]
+    assert not deciders.requests_for(world.dora, world.now).exists()
     assert sum(standing_of(world.bob, world.now).waiting) == 1
     assert sum(standing_of(world.dora, world.now).waiting) == 0
