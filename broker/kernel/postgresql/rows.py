@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DEFAULT_DB_ALIAS, connections, models
-from django.db.models.query import get_related_populators
+from django.db.models.query import ModelIterable, get_related_populators
 
 from broker.kernel.postgresql.prepared import prepared
 
@@ -95,7 +95,7 @@ class Rows(Generic[M]):
 
 class Shape(Generic[M]):
     """A queryset's statement as Django composes it, with its values, and how its rows become objects, as
-    Django's `ModelIterable` does it.
+    Django's `ModelIterable` does it, or tuples for `values_list`.
 
     Raises EmptyResultSet if the queryset can have no rows.
     """
@@ -103,25 +103,28 @@ class Shape(Generic[M]):
     def __init__(self, rows: models.QuerySet[M]) -> None:
         compiler = rows.query.get_compiler(DEFAULT_DB_ALIAS)
         self.sql, self.values = compiler.as_sql()
-        if compiler.klass_info is None:
-            raise ImproperlyConfigured(f"The rows of {rows.model.__name__} must be objects.")
+        self._converters = compiler.get_converters([column[0] for column in compiler.select])
+        self._model = rows.model if rows._iterable_class is ModelIterable else None  # type: ignore[attr-defined]  # noqa: SLF001  # no public name
+        if self._model is None:
+            return
         fields = compiler.klass_info["select_fields"]
-        self._model, self._own = rows.model, slice(fields[0], fields[-1] + 1)
+        self._own = slice(fields[0], fields[-1] + 1)
         self._names = [column[0].target.attname for column in compiler.select[self._own]]
         shape = compiler.klass_info, compiler.select, DEFAULT_DB_ALIAS
         self._populators = get_related_populators(*shape)  # type: ignore[call-arg]  # of another Django
-        self._converters = compiler.get_converters([column[0] for column in compiler.select])
         self._annotations = compiler.annotation_col_map or {}
 
-    def built(self, rows: Iterable[Sequence[Any]]) -> list[M]:
-        """Return the objects for rows, with their related objects."""
+    def built(self, rows: Iterable[Sequence[Any]]) -> list[Any]:
+        """Return the objects for rows, with their related objects, or the tuples."""
         connection = connections[DEFAULT_DB_ALIAS]
         return [self._built(list(row), connection) for row in rows]
 
-    def _built(self, values: list[Any], connection: Any) -> M:
+    def _built(self, values: list[Any], connection: Any) -> M | tuple[Any, ...]:
         for place, (converters, expression) in self._converters.items():
             for convert in converters:
                 values[place] = convert(values[place], expression, connection)
+        if self._model is None:
+            return tuple(values)
         made = self._model.from_db(DEFAULT_DB_ALIAS, self._names, values[self._own])
         for populator in self._populators:
             populator.populate(values, made)

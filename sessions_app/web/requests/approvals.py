@@ -128,9 +128,16 @@ def _following(request: HttpRequest, asked: AccessRequest) -> str:
     """Return the next request that waits for the reader's decision; empty if there is none."""
     if not frame_of(request).standing.waiting.requests:
         return ""
-    waits = requests_for(who(request), clock.now()).exclude(pk=asked.pk).order_by("lapses_at", "pk")
-    number = waits.values_list("number", flat=True).first()
-    return references.request_ref(number) if number else ""
+    waits = _FOLLOWING(who(request), clock.now(), but=asked.pk)
+    return references.request_ref(*waits[0]) if waits else ""
+
+
+_FOLLOWING: Listed[Any] = Listed(
+    lambda reader, now, but: (
+        requests_for(reader, now).exclude(pk=but).order_by("lapses_at", "pk").values_list("number")[:1]
+    ),
+    but=int,
+)
 
 
 @page(ACT)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from django.db.models import QuerySet
 
 from accounts.models import Identity
+from broker.kernel.postgresql.rows import ask
 from sessions_app.models import (
     AccessRequest,
     CommandRun,
@@ -16,6 +19,7 @@ from sessions_app.models import (
 )
 from sessions_app.queries.grants.comparisons import comparison
 from sessions_app.queries.grants.observing import observed_under
+from sessions_app.queries.statements.composed import Listed
 from sessions_app.queries.statements.related_names import LARGE
 
 PAST = dt.timedelta(days=90)
@@ -68,26 +72,19 @@ def past_of(request: AccessRequest, reader: Identity, now: dt.datetime, *, whole
     """
     # For a decided request, leave out the resulting grant and everything later.
     until = request.decided_at or now
-    grants = (
-        Grant.objects.filter(
-            holder=request.requester,
-            cluster=request.cluster,
-            created_at__gt=until - PAST,
-            created_at__lt=until,
-        )
-        .exclude(request=request)
-        .order_by("-created_at")
-    )
-    found = list(
-        grants.values_list("pk", "state", "ended_at", "expires_at", "command_set_version__command_set")[
-            : NEWEST + 1
-        ]
+    found = _GRANTS(
+        None,
+        now,
+        holder=request.requester_id,
+        cluster=request.cluster_id,
+        but=request.pk,
+        since=until - PAST,
+        until=until,
     )
     looked_at = [pk for pk, *_ in found[:NEWEST]]
     ended = [row for row in found[:NEWEST] if row[1] == GrantState.ENDED]
     same = [pk for pk, *_, command_set in ended if command_set == request.command_set_version.command_set_id]
-    runs = CommandRun.objects.filter(grant__in=looked_at)
-    refused = runs.filter(state=RunState.REFUSED).count() if looked_at else 0
+    refused = ask(_REFUSED, looked_at, RunState.REFUSED.value)[0][0] if looked_at else 0
     known = refused or observed_under(request) == Observed.ALL
     past = PastRecord(
         grants=len(ended),
@@ -98,6 +95,23 @@ def past_of(request: AccessRequest, reader: Identity, now: dt.datetime, *, whole
         whole=whole or not looked_at,
     )
     return _with_last(past, same, looked_at, reader, now) if whole and looked_at else past
+
+
+_REFUSED = "SELECT count(*) FROM sessions_app_commandrun WHERE grant_id = ANY(%s) AND state = %s"
+
+
+def _grants(
+    _: None, __: dt.datetime, holder: int, cluster: int, but: int, since: dt.datetime, until: dt.datetime
+) -> QuerySet[Any]:
+    """Return the newest grants of that time, except that of the request ``but``."""
+    found = Grant.objects.filter(
+        holder=holder, cluster=cluster, created_at__gt=since, created_at__lt=until
+    ).exclude(request=but)
+    columns = ("pk", "state", "ended_at", "expires_at", "command_set_version__command_set")
+    return found.order_by("-created_at").values_list(*columns)[: NEWEST + 1]
+
+
+_GRANTS: Listed[Any] = Listed(_grants, holder=int, cluster=int, but=int, since=dt.datetime, until=dt.datetime)
 
 
 def _with_last(

@@ -7,16 +7,17 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from django.db.models import Q
+from django.contrib.postgres.expressions import ArraySubquery
+from django.db.models import OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from accounts.models import Identity
+from broker.kernel.postgresql.rows import Rows, ask
 from sessions_app.models import (
     AccessRequest,
     Approval,
     Comment,
     Grant,
-    GrantState,
     RequestState,
     Target,
     Verdict,
@@ -35,7 +36,8 @@ from sessions_app.queries.requests import facts
 from sessions_app.queries.requests.deciders import counted_verdicts, eligible_approvers
 from sessions_app.queries.requests.extents import left_of
 from sessions_app.queries.requests.starts import would_run
-from sessions_app.queries.statements.related_names import with_bars, with_names
+from sessions_app.queries.statements.composed import Listed, first_of
+from sessions_app.queries.statements.related_names import unnamed, with_approvals, with_bars, with_names
 from sessions_app.web.display import timeline_chart as timeline
 from sessions_app.web.display.states import in_order
 from sessions_app.web.display.timeline_spans import span_of_grant, span_of_request
@@ -186,11 +188,22 @@ def request_facts(
     waits = request.state == RequestState.PENDING
     starts_at, ends_at = would_run(request, now if waits else request.decided_at or request.created_at)
     # A decided request is shown as it was when requested, regardless of who has access by now.
-    held = _held_already(request, starts_at) if waits else set()
+    held = _held_already(request, starts_at, now) if waits else set()
     left = left_of(request)
     targets = sorted(facts.targets_of(request), key=lambda one: in_order(one.name))
     others = others and waits
-    overlapping = _overlapping(request, reader, starts_at, ends_at) if others else []
+    overlapping = (
+        _OVERLAPPING(
+            reader,
+            now,
+            cluster=request.cluster_id,
+            but=request.requester_id,
+            start=starts_at,
+            end=ends_at,
+        )
+        if others
+        else []
+    )
     approvals = sorted(
         (one for one in request.approvals.all() if one.voided_at is None), key=lambda one: one.created_at
     )
@@ -202,16 +215,16 @@ def request_facts(
         has_start=bool(request.starts_at or (request.extends and waits)) or starts_at > now,
         lines=_lines(describe(compiled), held, left),
         targets=targets,
-        all_targets=request.cluster.targets.filter(removed_at__isnull=True).count(),
+        all_targets=ask(_TARGETS, request.cluster_id)[0][0],
         gone_targets=len(request.targets) - len(targets),
         approvals=approvals,
         needed=_needed(request, document, {approval.approver.person for approval in approvals}),
         digest_now=facts.scope_of(request, targets).digest(),
         overlapping=overlapping,
         past=past_of(request, reader, now, whole=past),
-        incidents=_other_incidents(request, reader) if waits else [],
+        incidents=_other_incidents(request, reader, now) if waits else [],
         behind=behind_of(request, starts_at),
-        comments=list(request.comments.select_related("author").order_by("pk")[:THREAD]),
+        comments=_COMMENTS(request.pk, THREAD),
         left=left,
         chart=_chart(request, reader, overlapping, starts_at, ends_at, now) if others else None,
         finish_seconds=max(
@@ -227,11 +240,27 @@ def _lines(views: Sequence[CommandView], held: set[Hashable], left: Extent) -> l
     return sorted(found, key=lambda line: (line.left_out, line.has_already))
 
 
-def _other_incidents(request: AccessRequest, reader: Identity) -> list[Workflow]:
+_TARGETS = "SELECT count(*) FROM sessions_app_target WHERE cluster_id = %s AND removed_at IS NULL"
+_COMMENTS = Rows(
+    Comment,
+    "author",
+    without=unnamed("author"),
+    tail="WHERE sessions_app_comment.request_id = %s ORDER BY sessions_app_comment.id LIMIT %s",
+)
+
+
+def _other_incidents(request: AccessRequest, reader: Identity, now: dt.datetime) -> list[Workflow]:
     """Return the open incidents on the cluster that the reader can see, except the request's own incident."""
+    return _INCIDENTS(reader, now, cluster=request.cluster_id, but=request.workflow_id or 0)
+
+
+def _incidents(reader: Identity, _: dt.datetime, cluster: int, but: int) -> QuerySet[Workflow]:
     seen = Workflow.objects.visible_to(reader).filter(state=WorkflowState.OPEN, kind=WorkflowKind.INCIDENT)
-    found = seen.filter(clusters=request.cluster).exclude(pk=request.workflow_id or 0)
-    return list(found.distinct().order_by("severity", "-pk")[:MOST])
+    found = seen.filter(clusters=cluster).exclude(pk=but)
+    return found.distinct().order_by("severity", "-pk")[:MOST]
+
+
+_INCIDENTS = Listed(_incidents, cluster=int, but=int)
 
 
 def _needed(request: AccessRequest, document: PolicyDocument, given: set[str]) -> list[Needed]:
@@ -249,30 +278,34 @@ def _needed(request: AccessRequest, document: PolicyDocument, given: set[str]) -
     ]
 
 
-def _held_already(request: AccessRequest, starts_at: dt.datetime) -> set[Hashable]:
+def _held_already(request: AccessRequest, starts_at: dt.datetime, now: dt.datetime) -> set[Hashable]:
     """Return the commands, with their limits, that the requester could already run on all targets at the
     start.
     """
-    around = (
-        Grant.objects.not_ended()
-        .exclude(state=GrantState.REVOKING)
-        .filter(
-            holder=request.requester,
-            cluster=request.cluster,
-            starts_at__lte=starts_at,
-            expires_at__gt=starts_at,
-        )
-        .select_related("command_set_version")
-        .defer("command_set_version__source", "command_set_version__document")
-        .prefetch_related("targets")
-    )
+    around = _AROUND(None, now, holder=request.requester_id, cluster=request.cluster_id, at=starts_at)
     wanted = set(request.targets)
-    grants = [grant for grant in around if wanted <= {target.pk for target in grant.targets.all()}]
     return {
         _limits_of(view)
-        for grant in grants
+        for grant in around
+        if wanted <= set(vars(grant)["reached"])
         for view in describe(commands.compiled(grant.command_set_version, grant.parameters, grant.commands))
     }
+
+
+def _around(_: None, __: dt.datetime, holder: int, cluster: int, at: dt.datetime) -> QuerySet[Grant]:
+    """Return the grants at that time, each with the ids of its targets in ``reached``."""
+    found = Grant.objects.before_end().filter(
+        holder=holder, cluster=cluster, starts_at__lte=at, expires_at__gt=at
+    )
+    targets = Grant.targets.through.objects.filter(grant=OuterRef("pk")).values("target")
+    return (
+        found.select_related("command_set_version")
+        .defer("command_set_version__source", "command_set_version__document")
+        .annotate(reached=ArraySubquery(targets))
+    )
+
+
+_AROUND = Listed(_around, holder=int, cluster=int, at=dt.datetime)
 
 
 def _limits_of(view: CommandView) -> Hashable:
@@ -281,14 +314,31 @@ def _limits_of(view: CommandView) -> Hashable:
 
 
 def _overlapping(
-    request: AccessRequest, reader: Identity, starts_at: dt.datetime, ends_at: dt.datetime
-) -> list[Grant]:
-    return list(
-        with_bars(Grant.objects.visible_to(reader).not_ended())
-        .filter(cluster=request.cluster, starts_at__lt=ends_at, expires_at__gt=starts_at)
-        .exclude(holder=request.requester)
-        .order_by("starts_at")[:MOST]
+    reader: Identity, _: dt.datetime, cluster: int, but: int, start: dt.datetime, end: dt.datetime
+) -> QuerySet[Grant]:
+    """Return the grants of others than ``but`` in that time."""
+    found = (
+        Grant.objects.visible_to(reader)
+        .not_ended()
+        .filter(cluster=cluster, starts_at__lt=end, expires_at__gt=start)
+        .exclude(holder=but)
     )
+    return with_bars(first_of(found, "starts_at", "pk", most=MOST))
+
+
+def _pending(
+    reader: Identity, _: dt.datetime, cluster: int, but: int, end: dt.datetime
+) -> QuerySet[AccessRequest]:
+    """Return the pending requests other than ``but`` whose access would start before that time."""
+    planned = Q(starts_at__lt=end) | Q(starts_at__isnull=True, workflow__starts_at__lt=end)
+    found = AccessRequest.objects.visible_to(reader).filter(
+        planned, state=RequestState.PENDING, cluster=cluster
+    )
+    return with_names(first_of(found.exclude(pk=but), "pk", most=MOST))
+
+
+_OVERLAPPING = Listed(_overlapping, cluster=int, but=int, start=dt.datetime, end=dt.datetime)
+_PENDING = Listed(_pending, cluster=int, but=int, end=dt.datetime)
 
 
 def _chart(
@@ -300,11 +350,8 @@ def _chart(
     now: dt.datetime,
 ) -> timeline.Chart:
     margin = max((ends_at - starts_at) / 3, dt.timedelta(minutes=30))
-    names = with_names(
-        AccessRequest.objects.visible_to(reader).filter(state=RequestState.PENDING, cluster=request.cluster)
-    )
-    planned = Q(starts_at__lt=ends_at) | Q(starts_at__isnull=True, workflow__starts_at__lt=ends_at)
-    pending = names.exclude(pk=request.pk).filter(planned).prefetch_related("approvals")[:MOST]
+    pending = _PENDING(reader, now, cluster=request.cluster_id, but=request.pk, end=ends_at)
+    with_approvals(pending)
     spans = [span_of_request(request, now, note=str(request.command_set_version.command_set), emphasis=True)]
     spans += [span_of_grant(grant, note=str(grant.command_set_version.command_set)) for grant in overlapping]
     spans += [

@@ -15,7 +15,6 @@ from django.urls import reverse
 from accounts.models import Identity
 from broker.kernel import clock
 from broker.kernel.errors import InvalidInput, NotFound, StintError
-from broker.kernel.postgresql.rows import Rows
 from sessions_app.models import (
     AccessRequest,
     BookmarkPage,
@@ -286,29 +285,32 @@ def detail(request: HttpRequest, ref: str) -> HttpResponse:
     return render(request, "requests/request.html", context)
 
 
-_REQUEST = Rows(
-    AccessRequest,
-    # Few requests extend a grant, so the grant is read only for those.
-    "grant",
-    "requester__owner",
-    "workflow__source",
-    "workflow__assignee",
-    "cluster",
-    "policy",
-    "command_set_version__command_set",
-    tail="WHERE sessions_app_accessrequest.id = %s",
+_REQUEST = Listed(
+    lambda reader, _, number: (
+        AccessRequest.objects.visible_to(reader)
+        .filter(number=number)
+        .select_related(
+            # Few requests extend a grant, so the grant is read only for those.
+            "grant",
+            "requester__owner",
+            "workflow__source",
+            "workflow__assignee",
+            "cluster",
+            "policy",
+            "command_set_version__command_set",
+        )
+    ),
+    number=int,
 )
 
 
 def find(request: HttpRequest, ref: str) -> AccessRequest:
     """Return a request. Raises Http404 if it doesn't exist or the reader can't see it."""
-    visible = AccessRequest.objects.visible_to(who(request)).filter(number=references.request_number(ref))
-    pk = visible.values_list("pk", flat=True).first()
-    asked = _REQUEST.first(pk) if pk is not None else None
-    if asked is None:
+    found = _REQUEST(who(request), clock.now(), number=references.request_number(ref))
+    if not found:
         raise Http404
-    read_verdicts(asked)
-    return asked
+    read_verdicts(found[0])
+    return found[0]
 
 
 @page(ACT)
