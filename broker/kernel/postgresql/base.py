@@ -25,7 +25,8 @@ from broker.kernel.statement import is_readable
 
 # The setting that the server reports with its responses, from PostgreSQL 14.
 _READS_ONLY = (b"in_hot_standby", b"default_transaction_read_only")
-
+# More than all pages prepare, so that none is planned again. psycopg would keep 100.
+_MOST_PREPARED = 250
 
 # Seconds.
 _MOMENT_S = 1.0
@@ -91,6 +92,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         """Return a new connection."""
         made: psycopg.Connection[Any] = super().get_new_connection(conn_params)
         made._prepared = KeptStatements()  # noqa: SLF001  # psycopg has no setting for this
+        made.prepared_max = _MOST_PREPARED
         self.is_outdated, self._responded_at = False, -math.inf
         return made
 
