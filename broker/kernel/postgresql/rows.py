@@ -114,12 +114,15 @@ class Shape(Generic[M]):
         self._populators = get_related_populators(*shape)  # type: ignore[call-arg]  # of another Django
         self._annotations = compiler.annotation_col_map or {}
 
-    def built(self, rows: Iterable[Sequence[Any]]) -> list[Any]:
-        """Return the objects for rows, with their related objects, or the tuples."""
+    def built(self, rows: Iterable[Sequence[Any]], *, shared: bool = False) -> list[Any]:
+        """Return the objects for rows, with their related objects, or the tuples. With ``shared``, objects
+        that are related to the same row have one object for it.
+        """
         connection = connections[DEFAULT_DB_ALIAS]
-        return [self._built(list(row), connection) for row in rows]
+        known: _Known = {} if shared else None
+        return [self._built(list(row), connection, known) for row in rows]
 
-    def _built(self, values: list[Any], connection: Any) -> M | tuple[Any, ...]:
+    def _built(self, values: list[Any], connection: Any, known: _Known) -> M | tuple[Any, ...]:
         for place, (converters, expression) in self._converters.items():
             for convert in converters:
                 values[place] = convert(values[place], expression, connection)
@@ -127,7 +130,30 @@ class Shape(Generic[M]):
             return tuple(values)
         made = self._model.from_db(DEFAULT_DB_ALIAS, self._names, values[self._own])
         for populator in self._populators:
-            populator.populate(values, made)
+            if known is None:
+                populator.populate(values, made)
+            else:
+                _populate(populator, values, made, known)
         for name, place in self._annotations.items():
             setattr(made, name, values[place])
         return made
+
+
+# By populator and key: the related objects that have been built.
+_Known = dict[tuple[int, Any], Any] | None
+
+
+def _populate(
+    populator: Any, values: list[Any], made: models.Model, known: dict[tuple[int, Any], Any]
+) -> None:
+    """Add a related object, as Django's `RelatedPopulator` does, but build it only once."""
+    own = values[populator.cols_start : populator.cols_end]
+    key = id(populator), own[populator.pk_idx]
+    if key not in known:
+        one = populator.model_cls.from_db(DEFAULT_DB_ALIAS, populator.init_list, own) if key[1] else None
+        known[key] = one
+        for deeper in populator.related_populators if one else ():
+            _populate(deeper, values, one, known)
+    populator.local_setter(made, known[key])
+    if known[key]:
+        populator.remote_setter(known[key], made)

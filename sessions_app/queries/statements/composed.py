@@ -201,7 +201,7 @@ class Listed(Generic[M]):
             return []
         shape, lookups = known
         me, person = (reader.pk, reader.person) if reader else (0, UNKNOWN)
-        found = shape.built(ask(shape.sql, me=me, person=person, now=now, **more))
+        found = shape.built(ask(shape.sql, me=me, person=person, now=now, **more), shared=True)
         prefetch_related_objects(found, *lookups)
         return found
 
