@@ -53,6 +53,8 @@ _BELOW = Listed(
 def endings(grants: Sequence[Grant], now: dt.datetime) -> dict[int, Ending]:
     """Return, by grant id, the effect of ending each grant now. At most ``MOST`` commands are read."""
     ids = [grant.pk for grant in grants]
+    if not ids:
+        return {}
     parents = Counter(grant.parent_id for grant in _BELOW(None, now, grants=ids))
     by_grant = defaultdict[int, list[CommandRun]](list)
     for run in _RUNS(None, now, grants=ids):

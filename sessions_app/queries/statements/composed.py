@@ -187,6 +187,7 @@ class Listed(Generic[M]):
 
     def __init__(self, compose: Callable[..., QuerySet[M]], **more: type[Scalar | list[int]]) -> None:
         self.compose = compose
+        self.names = tuple(more)
         self._marks = {name: _placeholder(of, turn) for turn, (name, of) in enumerate(more.items())}
         own = ((self._marks[name], f"%({name})s::{_TYPES[of]}") for name, of in more.items())
         self._places = (*_READER, *own)

@@ -40,13 +40,13 @@ from tests.support.world.world import SETUP
 MOST = 37
 MAIN = {
     "alice": {
-        "home": 28,
+        "home": 27,
         "more": 6,
         "search": 6,
         "palette": 5,
-        "notices": 10,
+        "notices": 9,
         "requests": 9,
-        "request": 19,
+        "request": 16,
         "request_new": 19,
         "grants": 10,
         "grant": 25,
@@ -57,9 +57,9 @@ MAIN = {
         "account": 13,
     },
     "bob": {
-        "home": 19,
-        "approvals": 16,
-        "approval": 23,
+        "home": 17,
+        "approvals": 15,
+        "approval": 20,
         "who_can": 10,
         "cluster": 15,
         "command_set": 11,
@@ -68,7 +68,7 @@ MAIN = {
         "recordings": 9,
     },
     "admin": {
-        "home": 25,
+        "home": 24,
         "people": 8,
         "person": 31,
         "incidents": 13,

@@ -14,6 +14,7 @@ from sessions_app.models import Grant
 from sessions_app.queries.statements.composed import (
     Composed,
     Listed,
+    among,
     any_of,
     first_of,
     how_many,
@@ -57,9 +58,9 @@ def test_a_time_that_is_reckoned_with_is_refused_since_it_would_stay_the_same(wo
 def listed(reader: Identity, now: dt.datetime, ids: list[int], below: str, since: dt.datetime, least: int):
     """Grants of a reader with everything that a list can have."""
     mine = Grant.objects.filter(
+        among("pk", ids),
         holder=reader,
         expires_at__gt=now,
-        pk__in=ids,
         ref__lt=below,
         created_at__gte=since,
         attempts__gte=least,
