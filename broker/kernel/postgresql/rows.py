@@ -150,7 +150,7 @@ def _populate(
     own = values[populator.cols_start : populator.cols_end]
     key = id(populator), own[populator.pk_idx]
     if key not in known:
-        one = populator.model_cls.from_db(DEFAULT_DB_ALIAS, populator.init_list, own) if key[1] else None
+        one: Any = populator.model_cls.from_db(DEFAULT_DB_ALIAS, populator.init_list, own) if key[1] else None
         known[key] = one
         for deeper in populator.related_populators if one else ():
             _populate(deeper, values, one, known)

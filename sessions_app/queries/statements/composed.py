@@ -195,7 +195,7 @@ class Listed(Generic[M]):
 
     def __call__(self, reader: Identity | None, now: dt.datetime, **more: Scalar | list[int]) -> list[M]:
         """Return the rows."""
-        sort = reader and _sort_of(reader)
+        sort = _sort_of(reader) if reader else None
         if sort not in self._shapes:
             self._shapes[sort] = self._shape(sort)
         if (known := self._shapes[sort]) is None:

@@ -6,11 +6,10 @@ import datetime as dt
 from collections.abc import Iterator
 
 from django.conf import settings
-from django.db.models import Max
 
 from broker.audit.queries import checkpoint_trouble, oldest_unsigned
 from broker.audit.standing import standing
-from sessions_app.models import GatewayNode
+from broker.kernel.postgresql.rows import ask
 from sessions_app.policy.rules import SWEEPER_SILENCE
 from sessions_app.queries.record.recording_files import waiting_recordings
 from sessions_app.queries.requests.facts import sweeper_silence
@@ -55,13 +54,16 @@ def _sweepers(now: dt.datetime) -> str:
     )
 
 
+_SEEN = """
+SELECT max(seen_at) FILTER (WHERE host_key <> ''), max(seen_at) FILTER (WHERE tls_fingerprint <> '')
+  FROM sessions_app_gatewaynode WHERE seen_at > %s
+"""
+
+
 def _gateways(now: dt.datetime) -> Iterator[str]:
-    for column, kind, so in (
-        ("host_key", "SSH", "nothing can be run over SSH"),
-        ("tls_fingerprint", "web", "nothing can be reached through such a gateway"),
-    ):
-        nodes = GatewayNode.objects.exclude(**{column: ""}).filter(seen_at__gt=now - GATEWAY_GONE)
-        last = nodes.aggregate(last=Max("seen_at"))["last"]
+    (found,) = ask(_SEEN, now - GATEWAY_GONE)
+    says = (("SSH", "nothing can be run over SSH"), ("web", "nothing can be reached through such a gateway"))
+    for last, (kind, so) in zip(found, says, strict=True):
         if last is not None and now - last > GATEWAY_SILENCE:
             yield f"no {kind} gateway has been seen for {_long(age(last, now))}, so {so}: start one"
 

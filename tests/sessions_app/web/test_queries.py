@@ -68,7 +68,7 @@ MAIN = {
         "recordings": 9,
     },
     "admin": {
-        "home": 24,
+        "home": 23,
         "people": 8,
         "person": 31,
         "incidents": 13,
