@@ -8,6 +8,7 @@ from typing import Any
 from django.db.models import (
     BooleanField,
     Case,
+    DateTimeField,
     Exists,
     ExpressionWrapper,
     F,
@@ -103,7 +104,9 @@ def _sent_by(whose: str, rows: QuerySet[Any]) -> Q:
     ``whose`` is the name of the account field.
     """
     behind = Coalesce(f"{whose}__owner__person", f"{whose}__person")
-    return Q(sender__person__in=rows.order_by().annotate(behind=behind).values("behind"))
+    people = rows.order_by().annotate(behind=behind).values("behind")
+    # A subquery, because PostgreSQL would join all identities, and all notifications with them.
+    return Q(sender__in=Identity.objects.filter(person__in=people))
 
 
 def digest_waits(notice: Notice, now: dt.datetime) -> bool:
@@ -138,15 +141,17 @@ def _open(now: dt.datetime) -> Q:
     """Return the condition that a notification asks for an action other than a decision, and that the
     action is still possible.
     """
-    pending = Q(request__state=RequestState.PENDING, request__lapses_at__gt=now)
-    live = Q(grant__state=GrantState.ACTIVE, grant__expires_at__gt=now)
-    refused = AccessRequest.objects.filter(pk=OuterRef("request"))
+    pending = AccessRequest.objects.filter(state=RequestState.PENDING, lapses_at__gt=now)
+    near_end = ExpressionWrapper(OuterRef("created_at") + NEAR_END, output_field=DateTimeField())
+    live = Grant.objects.filter(state=GrantState.ACTIVE, expires_at__gt=now, expires_at__lte=near_end)
+    ended = Grant.objects.filter(state=GrantState.ENDED)
+    # Lookups, not joins, because PostgreSQL would check the conditions before and after a join.
     return (
         Q(asks=Asks.NOTHING)
-        | _asks(Asks.ANSWER, pending & ~Q(Exists(_said())))
-        | _asks(Asks.AGAIN, Q(Exists(refused.not_asked_again())))
-        | _asks(Asks.TIME, live & Q(grant__expires_at__lte=F("created_at") + NEAR_END))
-        | _asks(Asks.LIVE, ~Q(grant__state=GrantState.ENDED))
+        | _asks(Asks.ANSWER, Q(_among(pending, "request")) & ~Q(Exists(_said())))
+        | _asks(Asks.AGAIN, Q(_among(AccessRequest.objects.not_asked_again(), "request")))
+        | _asks(Asks.TIME, Q(_among(live, "grant")))
+        | _asks(Asks.LIVE, ~Q(_among(ended, "grant")))
     )
 
 

@@ -126,14 +126,16 @@ def requests_for(person: Identity, now: dt.datetime) -> QuerySet[AccessRequest]:
         approver__is_active=True,
         approver__person=person.person,
     )
+    # Subqueries, because PostgreSQL would join all identities.
+    accounts = Identity.objects.filter(person__in=[person.person, UNKNOWN])
     return (
         AccessRequest.objects.filter(
             state=RequestState.PENDING,
             lapses_at__gt=now,
             policy__in=AccessPolicy.objects.holding(person, "approve"),
         )
-        .exclude(requester__person__in=[person.person, UNKNOWN])
-        .exclude(requester__owner__person__in=[person.person, UNKNOWN])
+        .exclude(requester__in=accounts)
+        .exclude(requester__in=Identity.objects.filter(owner__in=accounts))
         .exclude(Exists(given))
     )
 
