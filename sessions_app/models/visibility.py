@@ -75,11 +75,14 @@ def hold_still(identity: Identity) -> None:
 
     The permissions are read on first use.
     """
-    held = identity.held = functools.cache(functools.partial(_all_held, identity.pk))
+    held = identity.held = functools.cache(functools.partial(all_held, identity.pk))
     identity.answers_for_ids = lambda: held()["identity", "answers_for"]
 
 
-def _all_held(pk: int) -> dict[tuple[str, str], list[int]]:
+def all_held(pk: int) -> dict[tuple[str, str], list[int]]:
+    """Return the ids of the clusters and policies on which an identity holds each permission, and of the
+    identity and its machines, as `Identity.held` has them.
+    """
     with prepared(), connection.cursor() as cursor:
         cursor.execute(_ALL, {"me": pk})
         return {(noun, codename): ids for noun, codename, ids in cursor.fetchall()}

@@ -103,7 +103,7 @@ class Shape(Generic[M]):
     def __init__(self, rows: models.QuerySet[M]) -> None:
         compiler = rows.query.get_compiler(DEFAULT_DB_ALIAS)
         self.sql, self.values = compiler.as_sql()
-        self._converters = compiler.get_converters([column[0] for column in compiler.select])
+        self.converters = compiler.get_converters([column[0] for column in compiler.select])
         self._model = rows.model if rows._iterable_class is ModelIterable else None  # type: ignore[attr-defined]  # noqa: SLF001  # no public name
         if self._model is None:
             return
@@ -123,7 +123,7 @@ class Shape(Generic[M]):
         return [self._built(list(row), connection, known) for row in rows]
 
     def _built(self, values: list[Any], connection: Any, known: _Known) -> M | tuple[Any, ...]:
-        for place, (converters, expression) in self._converters.items():
+        for place, (converters, expression) in self.converters.items():
             for convert in converters:
                 values[place] = convert(values[place], expression, connection)
         if self._model is None:

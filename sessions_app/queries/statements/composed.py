@@ -1,5 +1,5 @@
 """Statements that Django composes once for each kind of reader, and PostgreSQL prepares once per connection:
-`Composed` for counts and flags, `Listed` for rows.
+`Composed` for counts and flags, `Listed` for rows, `Tabled` for columns.
 
 Every page runs the same queries for its reader. Django takes longer to compose these conditions than the
 database takes to evaluate them, and the database would also plan them each time. So they are composed once,
@@ -10,8 +10,9 @@ parameters. The plan is made without knowing them.
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -36,6 +37,7 @@ from accounts.models import Identity
 from accounts.queries import UNKNOWN
 from broker.kernel.postgresql.rows import Shape, ask
 from broker.kernel.statement import Statement, text
+from sessions_app.models.visibility import all_held
 
 M = TypeVar("M", bound=Model)
 Scalar = int | str | dt.datetime
@@ -201,14 +203,19 @@ class Listed(Generic[M]):
         if (known := self._shapes[sort]) is None:
             return []
         shape, lookups = known
-        me, person = (reader.pk, reader.person) if reader else (0, UNKNOWN)
-        found = shape.built(ask(shape.sql, me=me, person=person, now=now, **more), shared=True)
+        found = shape.built(self._ask(shape.sql, reader, now=now, **more), shared=True)
         prefetch_related_objects(found, *lookups)
         return found
 
+    def _ask(self, sql: str, reader: Identity | None, **values: Any) -> list[tuple[Any, ...]]:
+        return ask(sql, **_own(reader), **values)
+
+    def _reader(self, sort: Sort) -> Identity:
+        return sort.reader()
+
     def _shape(self, sort: Sort | None) -> tuple[Shape[M], tuple[Any, ...]] | None:
         """Return the statement, and what to prefetch for its rows; None if there can be no rows."""
-        rows = self.compose(sort and sort.reader(), _NOW, **self._marks)
+        rows = self.compose(sort and self._reader(sort), _NOW, **self._marks)
         try:
             shape = Shape(rows)
         except EmptyResultSet:
@@ -217,6 +224,85 @@ class Listed(Generic[M]):
         if unused := [name for name in self._marks if f"%({name})s" not in shape.sql]:
             raise ImproperlyConfigured(f"Compare {' and '.join(unused)} with a column: it became a constant.")
         return shape, rows._prefetch_related_lookups  # type: ignore[attr-defined]  # noqa: SLF001  # no public name
+
+
+def _own(reader: Identity | None) -> dict[str, Any]:
+    me, person = (reader.pk, reader.person) if reader else (0, UNKNOWN)
+    return {"me": me, "person": person}
+
+
+class Tabled(Listed[Any]):
+    """The rows of a queryset of tuples, under the conditions of `Listed`, or of a statement ``around`` it,
+    which has a place `{}` for it. All its values are then as the database returns them.
+
+    The statement is planned each time, for its values. These include the ids of what the reader may see,
+    because plans without them read all rows of large tables.
+    """
+
+    def __init__(
+        self,
+        compose: Callable[..., QuerySet[Any, Any]],
+        *,
+        around: str = "",
+        **more: type[Scalar | list[int]],
+    ) -> None:
+        super().__init__(compose, **more)
+        self._around = around
+        self._places = (*self._places, *((mark, f"%({name})s") for (_, name), mark in _HELD.items()))
+
+    def _shape(self, sort: Sort | None) -> tuple[Shape[Any], tuple[Any, ...]] | None:
+        known = super()._shape(sort)
+        if known and self._around:
+            known[0].sql, known[0].converters = self._around.format(known[0].sql), {}
+        return known
+
+    def _reader(self, sort: Sort) -> Identity:
+        reader = super()._reader(sort)
+        held = {key: (mark,) for key, mark in _HELD.items()}
+        reader.held = lambda: held
+        reader.answers_for_ids = lambda: held["identity", "answers_for"]
+        return reader
+
+    def _ask(self, sql: str, reader: Identity | None, **values: Any) -> list[tuple[Any, ...]]:
+        held = {}
+        if reader and any(f"%({name})s" in sql for _, name in _HELD):
+            held = _ids_held(reader)
+        values |= _own(reader)
+        with connection.cursor() as cursor:
+            literals = {name: Literal(value).as_string(cursor.connection) for name, value in values.items()}
+            cursor.execute(sql % (literals | held))
+            found: list[tuple[Any, ...]] = cursor.fetchall()
+        return found
+
+
+# The placeholders for the ids of what a reader may see, by the keys of `Identity.held`.
+_HELD = {
+    key: -(2**60) - turn
+    for turn, key in enumerate(
+        [
+            *(
+                (noun, f"{permission}_{noun}")
+                for noun in ("cluster", "accesspolicy")
+                for permission in ("view", "request", "approve", "administer")
+            ),
+            ("identity", "answers_for"),
+        ]
+    )
+}
+
+
+def _ids_held(reader: Identity) -> dict[str, str]:
+    """Return the ids of what the reader may see, as lists for `IN`. No row has the id of an empty one."""
+    held = reader.held() if reader.held is not None else all_held(reader.pk)
+    return {key[1]: ", ".join(map(str, held.get(key, ()))) or "-1" for key in _HELD}
+
+
+@functools.lru_cache(maxsize=512)
+def tabled(compose: Callable[..., QuerySet[Any, Any]], *key: Hashable, around: str = "") -> Tabled:
+    """Return the statement of ``compose(reader, now, *key)``, which is composed once for each of the keys
+    last used. The key's values are constants of the statement.
+    """
+    return Tabled(lambda reader, now: compose(reader, now, *key), around=around)
 
 
 _TYPES = {int: "bigint", str: "text", dt.datetime: "timestamptz", list: "bigint[]"}

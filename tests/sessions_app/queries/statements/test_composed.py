@@ -10,14 +10,17 @@ from django.test.utils import CaptureQueriesContext
 
 from accounts.models import Identity
 from broker.kernel.snapshot import one_snapshot
-from sessions_app.models import Grant
+from sessions_app.models import AccessPolicy, Grant
+from sessions_app.models.visibility import hold_still
 from sessions_app.queries.statements.composed import (
     Composed,
     Listed,
+    Tabled,
     among,
     any_of,
     first_of,
     how_many,
+    tabled,
     value_of,
     values_of,
 )
@@ -153,3 +156,55 @@ def test_a_list_is_read_in_a_snapshot_and_after_the_connection_was_replaced(live
             assert lists(live_world.alice, live_world.now, **values(grant)) == [grant]
         connection.close()
         assert lists(live_world.alice, live_world.now, **values(grant)) == [grant]
+
+
+def seen(reader: Identity, _: dt.datetime):
+    """What a reader may see, with values that Django converts, such as the state of a grant that ends."""
+    return Grant.objects.visible_to(reader).order_by("ref").values_list("ref", "state", "parameters")
+
+
+def unseen(reader: Identity, _: dt.datetime):
+    own = AccessPolicy.objects.holding(reader, "view", "approve")
+    return Grant.objects.exclude(policy__in=own).order_by("ref").values_list("ref")
+
+
+@pytest.mark.parametrize("compose", [seen, unseen])
+@pytest.mark.parametrize("still", [False, True])
+def test_columns_are_those_of_each_reader_whoever_was_composed_for(world, now, compose, still):
+    for who in (world.alice, world.robot):
+        world.grant(who=who)
+    table = Tabled(compose)
+    for reader in (world.charlie, world.alice, world.bob, world.admin, world.robot):
+        expected = list(compose(reader, now))
+        if still:
+            hold_still(reader)
+        assert table(reader, now) == expected, reader
+
+
+def test_values_of_columns_are_never_read_as_sql(world, now):
+    table = Tabled(lambda _, __, ref: Grant.objects.filter(ref=ref).values_list("ref"), ref=str)
+    grant = world.grant()
+    assert table(world.alice, now, ref=grant.ref) == [(grant.ref,)]
+    for odd in ("100% '); --", "%(me)s", "{}", '"'):
+        assert table(world.alice, now, ref=odd) == []
+
+
+def test_a_statement_around_columns_reads_them(world, now):
+    world.grant()
+    count = Tabled(seen, around="SELECT count(*), min(ref) FROM ({}) found")
+    assert count(world.charlie, now) == [(0, None)]
+    assert count(world.alice, now)[0][0] == 1
+
+
+def test_each_key_has_its_own_columns_from_one_composition(world, now):
+    composed = []
+
+    def compose(reader: Identity, at: dt.datetime, ref: str):
+        composed.append(ref)
+        return seen(reader, at).filter(ref=ref)
+
+    grant = world.grant()
+    for _ in range(2):
+        assert len(tabled(compose, grant.ref)(world.alice, now)) == 1
+        assert tabled(compose, "GR-NONE")(world.alice, now) == []
+    assert composed == [grant.ref, "GR-NONE"]
