@@ -7,7 +7,11 @@ from datetime import datetime
 from django.db.models import Q, QuerySet
 
 from broker.audit.checkpoint import newest_checkpoint
-from broker.audit.models import MAIN_LOG, AuditEntry, AuditHead, AuditTrouble, AuditVerification
+from broker.audit.models import MAIN_LOG, AuditEntry, AuditTrouble, AuditVerification
+from broker.kernel.postgresql.rows import Rows, ask
+
+_VERIFICATION = Rows(AuditVerification, tail="WHERE audit_verification.log = %s")
+_TROUBLE = Rows(AuditTrouble, tail="WHERE audit_trouble.log = %s")
 
 
 def entries(
@@ -36,12 +40,12 @@ def entries(
 
 def latest_verification(*, log: str = MAIN_LOG) -> AuditVerification | None:
     """Return the result of the latest verification of a log, or None if there was none yet."""
-    return AuditVerification.objects.filter(log=log).first()
+    return _VERIFICATION.first(log)
 
 
 def checkpoint_trouble(*, log: str = MAIN_LOG) -> AuditTrouble | None:
     """Return the current failure to make checkpoints or to store them outside the database, or None."""
-    return AuditTrouble.objects.filter(log=log).first()
+    return _TROUBLE.first(log)
 
 
 def oldest_unsigned(*, log: str = MAIN_LOG) -> datetime | None:
@@ -53,7 +57,7 @@ def oldest_unsigned(*, log: str = MAIN_LOG) -> datetime | None:
 
 def last_number(*, log: str = MAIN_LOG) -> int:
     """Return the number of a log's last entry, or 0 if it has none."""
-    return AuditHead.objects.filter(log=log).values_list("seq", flat=True).first() or 0
+    return next((seq for (seq,) in ask("SELECT seq FROM audit_head WHERE log = %s", log)), 0)
 
 
 def families_after(seq: int, *, most: int, log: str = MAIN_LOG) -> list[str] | None:

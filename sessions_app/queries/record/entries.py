@@ -8,6 +8,7 @@ does not depend on the length of the record.
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,10 +21,14 @@ from accounts.models import Identity, answered_for_by
 from broker.audit.models import AuditEntry
 from sessions_app.models import AccessPolicy, AccessRequest, Cluster, CommandSet, Grant, Workflow
 from sessions_app.policy import references
+from sessions_app.queries.statements.composed import Composed, values_of
 
 FEW = 2_000
 # How many entries are checked for one page if each entry must be read to determine whether it matches.
 WINDOW = 20_000
+# Most pages are filled by the newest entries, so these are checked first: finding the last entry of the
+# window takes longer than checking them.
+FIRST_WINDOW = 1_000
 SIZE = 50
 
 
@@ -109,9 +114,13 @@ def newest_visible(
         return _page(_of_few(_with(found, text, cluster), sight, few, size + 1), size, newer, None)
     if sight is None and not text and not cluster:
         return _page(list(found[: size + 1]), size, newer, None)
-    floor = found.values_list("seq", flat=True)[WINDOW - 1 : WINDOW].first()
-    near = _with(found if floor is None else found.filter(seq__gte=floor), text, cluster)
-    return _page(list((_seen(near, sight) if sight else near)[: size + 1]), size, newer, floor)
+    for window in (FIRST_WINDOW, WINDOW):
+        floor = found.values_list("seq", flat=True)[window - 1 : window].first()
+        near = _with(found if floor is None else found.filter(seq__gte=floor), text, cluster)
+        rows = list((_seen(near, sight) if sight else near)[: size + 1])
+        if len(rows) > size or floor is None:
+            break
+    return _page(rows, size, newer, floor)
 
 
 def _page(rows: list[AuditEntry], size: int, newer: bool, floor: int | None) -> Newest:
@@ -161,33 +170,36 @@ def _looked_up(
 
 
 def _sight(identity: Identity) -> _Sight:
+    bound = [list(rows) for rows in _lists(identity)] if identity.bound_to else None
+    found = bound or _SIGHT(identity, _ANY_TIME)
+    people, policies, clusters, *names = found
+    kinds = ("workflow", "cluster", "policy", "command_set", "identity")
+    return _Sight(identity, people, policies, clusters, dict(zip(kinds, names, strict=True)))
+
+
+def _lists(identity: Identity) -> list[QuerySet[Any, Any]]:
+    """Return the columns of `_Sight`, in its order, one queryset each."""
     looks = "view", "approve", "administer"
-    own = list(Identity.objects.filter(answered_for_by(identity)).values_list("pk", "username"))
-    return _Sight(
-        identity=identity,
-        people=[pk for pk, _ in own],
-        policies=_ids(AccessPolicy.objects.held_by(identity, *looks)),
-        clusters=_ids(Cluster.objects.held_by(identity, *looks)),
-        names={
-            "workflow": _refs(Workflow.objects.visible_to(identity)),
-            "cluster": _names(Cluster.objects.visible_to(identity)),
-            "policy": _names(AccessPolicy.objects.visible_to(identity)),
-            "command_set": _names(CommandSet.objects.visible_to(identity)),
-            "identity": [] if identity.bound_to else [username for _, username in own],
-        },
-    )
+    own = Identity.objects.filter(answered_for_by(identity)).order_by("pk")
+    return [
+        own.values_list("pk", flat=True),
+        AccessPolicy.objects.held_by(identity, *looks).values_list("pk", flat=True),
+        Cluster.objects.held_by(identity, *looks).values_list("pk", flat=True),
+        _names(Workflow.objects.visible_to(identity), "ref"),
+        _names(Cluster.objects.visible_to(identity)),
+        _names(AccessPolicy.objects.visible_to(identity)),
+        _names(CommandSet.objects.visible_to(identity)),
+        _names(own.none() if identity.bound_to else own, "username"),
+    ]
 
 
-def _ids(held: QuerySet[Any]) -> list[int]:
-    return list(held.values_list("pk", flat=True))
+def _names(things: QuerySet[Any], column: str = "name") -> QuerySet[Any, Any]:
+    return things.order_by(column).values_list(column, flat=True).distinct()
 
 
-def _names(things: QuerySet[Any]) -> list[str]:
-    return list(things.order_by("name").values_list("name", flat=True).distinct())
-
-
-def _refs(workflows: QuerySet[Workflow]) -> list[str]:
-    return list(workflows.order_by("ref").values_list("ref", flat=True).distinct())
+# For everyone but identities with a token that is bound to a workflow. No list depends on the time.
+_SIGHT = Composed("stint_sight", lambda reader, _: [values_of(rows) for rows in _lists(reader)])
+_ANY_TIME = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
 
 
 def _few(sight: _Sight) -> dict[str, list[str]] | None:

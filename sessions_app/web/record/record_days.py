@@ -7,16 +7,20 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from django.db.models import Q
+from django.db.models import QuerySet
 from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 from django.utils.dateformat import format as date_format
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 
 from accounts.models import Identity
 from broker.audit.events import Event
 from broker.audit.models import AuditEntry
+from broker.kernel.postgresql.rows import ask
 from sessions_app.models import Grant
 from sessions_app.policy import references
+from sessions_app.queries.statements.composed import Listed, among
 from sessions_app.web.display.sentences import sentence
 from sessions_app.web.display.states import Linked, Look, entry_look
 
@@ -35,16 +39,14 @@ PAGES = {
 
 
 class Told(NamedTuple):
-    """One entry with its display style and its sentence, split around the name of the entry's object.
-    ``about`` is the object, with a link if it has a page.
+    """One entry with its display style and its sentence. ``about`` is the entry's object. In both, it has a
+    link if it has a page.
     """
 
     entry: AuditEntry
     look: Look
-    before: str
-    named: str
-    after: str
-    about: Linked
+    says: SafeString
+    about: SafeString
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,7 @@ def days(entries: Iterable[AuditEntry], reader: Identity, now: dt.datetime) -> l
     to.
     """
     entries = list(entries)
-    grants = _grants(entries, reader)
+    grants = _grants(entries, reader, now)
     by_day: dict[dt.date, dict[str, list[AuditEntry]]] = {}
     for entry in entries:
         key = grants[entry.object_ref].ref if entry.object_ref in grants else f"entry {entry.seq}"
@@ -93,7 +95,7 @@ def _group(rows: list[AuditEntry], grants: dict[str, Grant]) -> Group:
     return Group(Linked(grant.ref, reverse("grant", args=[grant.ref])), says, found)
 
 
-def _grants(entries: Sequence[AuditEntry], reader: Identity) -> dict[str, Grant]:
+def _grants(entries: Sequence[AuditEntry], reader: Identity, now: dt.datetime) -> dict[str, Grant]:
     """Return the visible grants that the entries concern, by grant reference and by request reference."""
     refs = {entry.object_ref for entry in entries if entry.object_type == "grant"}
     asked = {
@@ -104,20 +106,32 @@ def _grants(entries: Sequence[AuditEntry], reader: Identity) -> dict[str, Grant]
     }
     if not refs and not asked:
         return {}
-    found = (
-        Grant.objects.visible_to(reader)
-        .filter(Q(ref__in=refs) | Q(request__number__in=asked))
-        .select_related("holder", "cluster", "command_set_version__command_set", "request")
-        .only(
-            "ref",
-            "holder__name",
-            "holder__username",
-            "cluster__name",
-            "command_set_version__command_set__name",
-            "request__number",
-        )
-    )
+    about = [pk for (pk,) in ask(_ABOUT, list(refs), list(asked))]
+    found = _GRANTS(reader, now, about=about) if about else ()
     return {name: grant for grant in found for name in (grant.ref, grant.request.ref)}
+
+
+_ABOUT = """
+SELECT id FROM sessions_app_grant WHERE ref = ANY(%s)
+ UNION
+SELECT of_request.id FROM sessions_app_accessrequest request
+  JOIN sessions_app_grant of_request ON of_request.request_id = request.id WHERE request.number = ANY(%s)
+"""
+
+
+def _named(reader: Identity, _: dt.datetime, about: list[int]) -> QuerySet[Grant]:
+    found = Grant.objects.visible_to(reader).filter(among("pk", about))
+    return found.select_related("holder", "cluster", "command_set_version__command_set", "request").only(
+        "ref",
+        "holder__name",
+        "holder__username",
+        "cluster__name",
+        "command_set_version__command_set__name",
+        "request__number",
+    )
+
+
+_GRANTS = Listed(_named, about=list)
 
 
 def _day(day: dt.date, today: dt.date) -> str:
@@ -129,7 +143,11 @@ def _day(day: dt.date, today: dt.date) -> str:
 def _told(entry: AuditEntry) -> Told:
     text = sentence(entry)
     before, named, after = text.partition(entry.object_ref) if entry.object_ref else (text, "", "")
-    return Told(entry, entry_look(entry.event), before, named, after, _about(entry))
+    about = _about(entry)
+    link = '<a\nhref="{0}">{1}</a>' if named and about.url else "{1}"
+    says = format_html(f"{{2}}{link}{{3}}", about.url, named, before, after)
+    whole = format_html('<a href="{}">{}</a>' if about.url else "{1}", about.url, about.label)
+    return Told(entry, entry_look(entry.event), says, whole)
 
 
 def _about(entry: AuditEntry) -> Linked:

@@ -17,7 +17,8 @@ from accounts.models import Identity
 from broker.audit.events import Event
 from broker.audit.models import MAIN_LOG, AuditEntry
 from broker.audit.queries import entries
-from sessions_app.models import Bookmark, BookmarkPage
+from broker.kernel.postgresql.rows import ask
+from sessions_app.models import BookmarkPage
 from sessions_app.queries.record.entries import Newest, newest_visible
 from sessions_app.web.display.sentences import sentence
 from sessions_app.web.forms.times import at_hour, parse_hour
@@ -289,5 +290,9 @@ def everybodys(now: dt.datetime) -> list[Saved]:
 
 def saved_by(identity: Identity) -> list[Saved]:
     """Return the searches that the identity saved, sorted by name."""
-    found = Bookmark.objects.filter(identity=identity, page=BookmarkPage.RECORD).order_by("name")
-    return [Saved(one.pk, one.name, one.query) for one in found]
+    return [Saved(*row) for row in ask(_SAVED, identity.pk, BookmarkPage.RECORD.value)]
+
+
+_SAVED = (
+    "SELECT id, name, query FROM sessions_app_bookmark WHERE identity_id = %s AND page = %s ORDER BY name"
+)

@@ -170,6 +170,18 @@ def query(context: template.Context, **changes: Any) -> str:
 
 
 @register.simple_tag
+def options(names: Sequence[str], chosen: str = "") -> SafeString:
+    """Return the options of a list to choose from, each with its name as its value."""
+    found, option = _options(tuple(names)), format_html('<option value="{}"', chosen)
+    return SafeString(found.replace(f"{option}>", f"{option} selected>", 1))
+
+
+@functools.lru_cache(maxsize=256)
+def _options(names: tuple[str, ...]) -> SafeString:
+    return format_html_join("", '<option value="{0}">{0}</option>', ((name,) for name in names))
+
+
+@register.simple_tag
 def ask_link(**values: Any) -> str:
     """Return the query string that prefills the request form."""
     return "?" + urlencode({name: value for name, value in values.items() if value}, doseq=True)

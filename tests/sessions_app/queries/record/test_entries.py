@@ -15,7 +15,7 @@ from tests.support.world.replay import world_again
 
 # Under which the ways of reading are chosen: everybody sees few things, everybody sees many, and windows that
 # end early.
-WAYS = [(2_000, 20_000), (0, 20_000), (0, 7), (2, 11)]
+WAYS = [(2_000, 1_000, 20_000), (0, 1_000, 20_000), (0, 4, 20_000), (0, 7, 7), (2, 5, 11)]
 
 
 @pytest.fixture
@@ -67,10 +67,13 @@ def walked(identity: Identity, size: int) -> list[int]:
         before = page.before
 
 
-@pytest.mark.parametrize(("few", "window"), WAYS)
+@pytest.mark.parametrize(("few", "first", "window"), WAYS)
 @pytest.mark.parametrize("name", ["alice", "bob", "charlie", "dora", "admin", "robot"])
-def test_pages_hold_exactly_what_is_seen_whichever_way_they_are_read(world, monkeypatch, few, window, name):
+def test_pages_hold_exactly_what_is_seen_whichever_way_they_are_read(
+    world, monkeypatch, few, first, window, name
+):
     monkeypatch.setattr(queries, "FEW", few)
+    monkeypatch.setattr(queries, "FIRST_WINDOW", first)
     monkeypatch.setattr(queries, "WINDOW", window)
     identity = getattr(world, name)
     assert plain(identity)
@@ -78,9 +81,10 @@ def test_pages_hold_exactly_what_is_seen_whichever_way_they_are_read(world, monk
     assert [entry.seq for entry in visible_entries(entries(), identity)] == plain(identity)
 
 
-@pytest.mark.parametrize(("few", "window"), WAYS)
-def test_text_is_found_in_small_and_capital_letters_as_json_writes_it(world, monkeypatch, few, window):
+@pytest.mark.parametrize(("few", "first", "window"), WAYS)
+def test_text_is_found_in_small_and_capital_letters_as_json_writes_it(world, monkeypatch, few, first, window):
     monkeypatch.setattr(queries, "FEW", few)
+    monkeypatch.setattr(queries, "FIRST_WINDOW", first)
     monkeypatch.setattr(queries, "WINDOW", window)
     request = world.request(reason='Say "Grüße" \\ twice')
     for identity in (world.admin, world.bob, world.alice):
@@ -91,7 +95,21 @@ def test_text_is_found_in_small_and_capital_letters_as_json_writes_it(world, mon
 
 def test_a_page_that_was_given_up_says_how_far_it_looked(world, monkeypatch):
     monkeypatch.setattr(queries, "FEW", 0)
+    monkeypatch.setattr(queries, "FIRST_WINDOW", 3)
     monkeypatch.setattr(queries, "WINDOW", 5)
     head = AuditEntry.objects.order_by("-seq").values_list("seq", flat=True)[0]
     page = newest_visible(entries(), world.admin, text="no such text")
     assert (page.rows, page.looked_to, page.before) == ([], head - 4, head - 4)
+
+
+def test_a_token_for_one_workflow_sees_the_entries_of_that_workflow(world):
+    mine, other = world.incident(), world.incident()
+    alice = Identity.objects.get(pk=world.alice.pk)
+
+    def workflows() -> set[str]:
+        rows = newest_visible(entries(), alice).rows
+        return {entry.object_ref for entry in rows if entry.object_type == "workflow"}
+
+    assert workflows() == {mine.ref, other.ref}
+    alice.bound_to = mine.ref
+    assert workflows() == {mine.ref}
