@@ -19,7 +19,7 @@ class WatchQuerySet(models.QuerySet["Watch"]):
 
     def confirmed(self, now: dt.datetime) -> WatchQuerySet:
         """Return the views whose process has recently checked that they may continue."""
-        return self.filter(seen_at__gt=now - CONFIRMED_FOR)
+        return self.filter(seen_at__gt=models.Value(now) - CONFIRMED_FOR)
 
 
 class Watch(models.Model):

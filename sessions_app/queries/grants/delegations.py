@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db import models
 from django.db.models.expressions import RawSQL
 
+from broker.kernel.postgresql.rows import Rows
 from sessions_app.models import Grant
 
 _DEEPEST = 10
@@ -37,17 +38,21 @@ def tree_below(grant: Grant) -> list[tuple[int, Grant]]:
     """
     level, by_parent = [grant.pk], dict[int, list[Grant]]()
     for _ in range(_DEEPEST):
-        below = list(
-            Grant.objects.filter(parent__in=level)
-            .select_related("holder", "command_set_version__command_set")
-            .order_by("pk")
-        )
+        below = _BELOW(level)
         if not below:
             break
         for one in below:
             by_parent.setdefault(int(one.parent_id or 0), []).append(one)
         level = [one.pk for one in below]
     return _walk(grant.pk, by_parent, 1)
+
+
+_BELOW = Rows(
+    Grant,
+    "holder",
+    "command_set_version__command_set",
+    tail="WHERE sessions_app_grant.parent_id = ANY(%s) ORDER BY sessions_app_grant.id",
+)
 
 
 def _walk(root: int, by_parent: dict[int, list[Grant]], depth: int) -> list[tuple[int, Grant]]:

@@ -8,9 +8,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
-from accounts.models import Identity, SSHPublicKey, answers_for
+from accounts.models import Identity, answers_for
 from sessions_app.connectors.registry import find
-from sessions_app.models import Grant, GrantState, Lease, Observed, RequestState, Session, Target
+from sessions_app.models import (
+    Grant,
+    GrantState,
+    Lease,
+    Observed,
+    RequestState,
+    Session,
+    Target,
+)
 from sessions_app.operations.grants.delegate_grant import delegates_of
 from sessions_app.operations.grants.issue_http_token import shares_token
 from sessions_app.operations.notifications.notify_of_start import how_it_began
@@ -20,6 +28,7 @@ from sessions_app.queries.grants.delegations import chain_of, tree_below
 from sessions_app.queries.grants.end_preview import endings
 from sessions_app.queries.grants.extensions import Extension, extensions
 from sessions_app.queries.grants.observing import observed_under
+from sessions_app.queries.grants.parts import ENDABLE, LEASES, PENDING_EXTENSION, SESSIONS, has_key
 from sessions_app.queries.grants.receipts import summary
 from sessions_app.queries.grants.suspensions import suspension_of
 from sessions_app.queries.requests.deciders import may_not_release, may_not_review, reviewers
@@ -281,9 +290,10 @@ def grant_page(
     targets = sorted(grant.targets.all(), key=lambda one: in_order(one.name))
     chosen = next((one for one in targets if one.name == target), targets[0] if targets else None)
     log = log_of(grant, reader, now, asked)
-    leases = list(grant.leases.select_related("target").order_by("gone_at", "target__name"))
-    sessions = list(grant.sessions.select_related("target").order_by("-pk")[:20])
-    pending = grant.extensions.filter(state=RequestState.PENDING).first()
+    leases, sessions = LEASES(grant.pk), SESSIONS(grant.pk)
+    for lease in leases:
+        lease.grant = grant
+    pending = PENDING_EXTENSION.first(grant.pk, RequestState.PENDING.value)
     live = grant.state == GrantState.ACTIVE and grant.expires_at > now
     below = tree_below(grant)
     chain = chain_of(grant) if grant.parent_id else []
@@ -314,15 +324,11 @@ def grant_page(
         chain=chain,
         below=below,
         delegates=delegates_of(grant, now) if live and reader.pk == grant.holder_id else [],
-        needs_key=own and live and not sessions and runs_by_gateway(grant) and not _has_key(grant.holder),
+        needs_key=own and live and not sessions and runs_by_gateway(grant) and not has_key(grant.holder),
         seen=_seen(grant, chain, log, leases, sessions, pending.ref if pending else "", below, budgets),
         held=held_entries(log, reader, now),
         budgets=budgets,
     )
-
-
-def _has_key(holder: Identity) -> bool:
-    return SSHPublicKey.objects.filter(identity=holder, removed_at__isnull=True).exists()
 
 
 def end_form(grant: Grant, reader: Identity, now: dt.datetime) -> EndForm | None:
@@ -339,7 +345,7 @@ def _may_end(grant: Grant, reader: Identity, now: dt.datetime) -> bool:
     finishing = grant.finish_until is not None and grant.finish_until > now
     if grant.state == GrantState.ENDED or (grant.state == GrantState.REVOKING and not finishing):
         return False
-    return Grant.objects.endable_by(reader).filter(pk=grant.pk).exists()
+    return bool(ENDABLE(reader, now, grant=grant.pk))
 
 
 def _seen(

@@ -8,7 +8,6 @@ from dataclasses import replace
 from urllib.parse import urlencode
 
 from django.contrib import messages
-from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -16,10 +15,10 @@ from django.urls import reverse
 from accounts.addresses import address_of
 from broker.kernel import clock
 from broker.kernel.errors import NotFound, StintError
-from broker.kernel.postgresql.rows import Rows
+from broker.kernel.postgresql.rows import Rows, keep
 from broker.kernel.snapshot import one_snapshot
 from sessions_app.connectors.base import Credential
-from sessions_app.models import Grant, GrantState, RequestState
+from sessions_app.models import Grant, GrantState, RequestState, Target
 from sessions_app.operations.grants.delegate_grant import Part, delegate_grant
 from sessions_app.operations.grants.issue_credential import issue_credential
 from sessions_app.operations.grants.release_grant import release_grant
@@ -32,6 +31,7 @@ from sessions_app.operations.sessions.order_command import order_command
 from sessions_app.operations.sessions.order_file import too_large
 from sessions_app.policy.durations import say_duration
 from sessions_app.queries.grants.receipts import receipt
+from sessions_app.queries.statements.composed import Listed
 from sessions_app.queries.statements.related_names import unnamed
 from sessions_app.web.display.recording import output_for
 from sessions_app.web.display.results import is_result, result_of
@@ -66,9 +66,11 @@ def index(request: HttpRequest) -> HttpResponse:
     return render(request, "grants/grants.html", context)
 
 
-def _visible(request: HttpRequest) -> QuerySet[Grant]:
-    return Grant.objects.visible_to(who(request))
-
+_VISIBLE = Listed(lambda reader, _, ref: Grant.objects.visible_to(reader).filter(ref=ref).only("pk"), ref=str)
+_TARGETS = Rows(
+    Target,
+    tail="JOIN sessions_app_grant_targets ON target_id = sessions_app_target.id WHERE grant_id = %s",
+)
 
 _PEOPLE = (
     "holder",
@@ -103,10 +105,11 @@ _GRANT = Rows(
 
 def find_grant(request: HttpRequest, ref: str) -> Grant:
     """Return a visible grant with the related rows that the page uses. Raises Http404."""
-    visible = _visible(request).filter(ref=ref).values_list("pk", flat=True).first()
-    grant = _GRANT.first(visible) if visible is not None else None
+    seen = next(iter(_VISIBLE(who(request), clock.now(), ref=ref)), None)
+    grant = _GRANT.first(seen.pk) if seen is not None else None
     if grant is None:
         raise Http404
+    keep(grant.targets, _TARGETS(grant.pk))
     return grant
 
 

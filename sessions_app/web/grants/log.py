@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from django.contrib.postgres.expressions import ArraySubquery
-from django.db.models import Count, F, OuterRef, Q, QuerySet, Value
-from django.db.models.functions import Coalesce, NullIf
 from django.template.defaultfilters import filesizeformat
 
 from accounts.models import Identity, answers_for
@@ -18,7 +16,6 @@ from sessions_app.models import (
     GrantState,
     Observed,
     RunState,
-    Watch,
 )
 from sessions_app.operations.notifications.notify import notified_first
 from sessions_app.policy.commands.ssh.transfers import is_transfer
@@ -27,7 +24,8 @@ from sessions_app.queries.gateways.watches import watchable
 from sessions_app.queries.grants.held_commits import HeldStatement, readable_commits
 from sessions_app.queries.grants.held_files import HeldUpload, readable_uploads
 from sessions_app.queries.grants.observing import observed_under
-from sessions_app.queries.requests.deciders import deciders_in, holds_for
+from sessions_app.queries.grants.runs import COUNTED, DECIDABLE, FILTERS, KINDS, SIZE, runs_of
+from sessions_app.queries.requests.deciders import deciders_in
 from sessions_app.queries.requests.facts import readable_document
 from sessions_app.web.display import states as words
 from sessions_app.web.display.results import is_result
@@ -35,16 +33,10 @@ from sessions_app.web.display.states import Look, took
 from sessions_app.web.grants.askable import askable_sets, request_query
 from sessions_app.web.grants.queued import OrderEntry, order_entry, recent_orders
 from sessions_app.web.grants.runnable import runs_by_gateway
-from sessions_app.web.layout.pagination import Page, page_of
+from sessions_app.web.layout.pagination import Page, page_from
 from sessions_app.web.templatetags.stint import some_of
 from sessions_app.web.templatetags.times import say_rough
 
-SIZE = 50
-FILTERS: dict[str, Q] = {
-    "held": Q(state__in=[RunState.HELD, RunState.HOLD_DENIED, RunState.HOLD_LAPSED, RunState.HOLD_WITHDRAWN]),
-    "refused": Q(state__in=[RunState.REFUSED, RunState.HOLD_DENIED]),
-    "changes": ~Q(effect__in=["read", ""]),
-}
 EMPTY = {
     "ssh": (
         "No commands yet",
@@ -83,8 +75,6 @@ UNOBSERVED = (
     "Commands are not observed",
     "Commands run directly on the target, which doesn't report them to Stint.",
 )
-# In a longer log, only the latest entries are counted.
-COUNTED = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -263,10 +253,8 @@ def log_of(grant: Grant, reader: Identity, now: dt.datetime, asked: Asked) -> Lo
     """
     show = asked.show if asked.show in FILTERS else ""
     orders = recent_orders(grant, now, asked.order)
-    runs = grant.runs.select_related("target", "decided_by", "session", "order", "held_commit")
-    runs = runs.defer("held_commit__sealed_content")
-    runs = runs.annotate(watched_by=ArraySubquery(_names_of_watchers(now)))
-    page = page_of(runs.filter(FILTERS[show]) if show else runs, key="pk", before=asked.before, size=SIZE)
+    runs = functools.partial(runs_of(show), reader, now, grant=grant.pk)
+    page = page_from(lambda limit: runs(below=limit), key="pk", before=asked.before, size=SIZE)
     for run in page.rows:
         run.grant = grant
     own = answers_for(reader, grant.holder)
@@ -276,7 +264,7 @@ def log_of(grant: Grant, reader: Identity, now: dt.datetime, asked: Asked) -> Lo
     return Log(
         entries=_entries(page.rows, grant, reader, now, opened),
         orders=[order_entry(order, now) for order in orders if order.run_id is None and not page.newer],
-        counts=_counts(grant),
+        counts=_counts(grant, reader, now),
         before=page.before,
         newer=page.newer,
         show=show,
@@ -286,13 +274,6 @@ def log_of(grant: Grant, reader: Identity, now: dt.datetime, asked: Asked) -> Lo
         ended=grant.state in (GrantState.REVOKING, GrantState.ENDED),
         told=_told(grant) if any(run.waits(now) for run in page.rows) else [],
     )
-
-
-def _names_of_watchers(now: dt.datetime) -> QuerySet[Watch, str]:
-    """Return a subquery for the names of everyone who is watching a run now."""
-    name = Coalesce(NullIf("watcher__name", Value("")), F("watcher__username"))
-    watches = Watch.objects.confirmed(now).filter(run=OuterRef("pk")).order_by("began_at")
-    return watches.values_list(name, flat=True)
 
 
 def _told(grant: Grant) -> list[Identity]:
@@ -316,8 +297,9 @@ def _entries(
     runs: Sequence[CommandRun], grant: Grant, reader: Identity, now: dt.datetime, opened: int | None
 ) -> list[RunEntry]:
     held = [run.pk for run in runs if run.state == RunState.HELD]
-    decidable = set(holds_for(reader, now).filter(pk__in=held).values_list("pk", flat=True))
     own = answers_for(reader, grant.holder)
+    # No one decides on their own access, so its page needs no query.
+    decidable = {run.pk for run in DECIDABLE(reader, now, held=held)} if held and not own else set()
     sets = askable_sets(reader, grant) if reader.pk == grant.holder_id else None
     by_gateway = runs_by_gateway(grant)
     commits = readable_commits(reader, grant, runs)
@@ -355,11 +337,11 @@ def entry_of(run: CommandRun, grant: Grant, reader: Identity, now: dt.datetime) 
     return _entries([run], grant, reader, now, None)[0]
 
 
-def _counts(grant: Grant) -> Counts:
-    latest = grant.runs.order_by("-pk").values("pk")[: COUNTED + 1]
-    wanted = {name: Count("pk", filter=condition) for name, condition in FILTERS.items()}
-    found = CommandRun.objects.filter(pk__in=latest).aggregate(all=Count("pk"), **wanted)
-    return Counts(found, more=found["all"] > COUNTED)
+def _counts(grant: Grant, reader: Identity, now: dt.datetime) -> Counts:
+    names = ("all", *FILTERS)
+    found = next(iter(KINDS(reader, now, grant=grant.pk)), (0,) * len(names))
+    counts = dict(zip(names, found, strict=True))
+    return Counts(counts, more=counts["all"] > COUNTED)
 
 
 def _seconds(start: dt.datetime | None, now: dt.datetime) -> int:

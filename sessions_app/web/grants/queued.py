@@ -5,8 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import dataclass
 
-from django.db.models import Q
-
+from broker.kernel.postgresql.rows import Rows
 from sessions_app.models import CommandOrder, Grant
 from sessions_app.web.display.states import Look
 
@@ -27,9 +26,22 @@ class OrderEntry:
 
 def recent_orders(grant: Grant, now: dt.datetime, wanted: int | None) -> list[CommandOrder]:
     """Return the recent orders without a run, and the requested order."""
-    recent = Q(run__isnull=True, created_at__gt=now - RECENT)
-    found = grant.orders.filter(recent | Q(pk=wanted) if wanted is not None else recent)
-    return list(found.select_related("target").order_by("-pk")[:20])
+    found = _ORDERS(grant.pk, now - RECENT, wanted)
+    for order in found:
+        order.grant = grant
+    return found
+
+
+_ORDERS = Rows(
+    CommandOrder,
+    "target",
+    tail="""
+WHERE sessions_app_commandorder.grant_id = %s
+  AND (run_id IS NULL AND sessions_app_commandorder.created_at > %s
+       OR sessions_app_commandorder.id = %s::bigint)
+ORDER BY sessions_app_commandorder.id DESC LIMIT 20
+""",
+)
 
 
 def order_entry(order: CommandOrder, now: dt.datetime) -> OrderEntry:

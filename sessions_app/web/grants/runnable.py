@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from django.conf import settings
 
+from broker.kernel.postgresql.rows import Rows
 from sessions_app.connectors.registry import find
 from sessions_app.models import Grant, GrantState, Target
 from sessions_app.policy.commands.answers import CommandView, FreeParameter
@@ -196,10 +197,22 @@ def _account(grant: Grant, target: Target, now: dt.datetime) -> str:
     """Return the user name for the gateway. It includes the grant's reference if another grant of the holder
     would also match.
     """
-    others = Grant.objects.filter(
-        holder=grant.holder_id, state=GrantState.ACTIVE, expires_at__gt=now, targets__name=target.name
-    ).exclude(pk=grant.pk)
-    return f"{grant.ref}.{target.name}" if others.exists() else target.name
+    others = _SAME_NAME(grant.holder_id, now, target.name, grant.pk)
+    shared = any(one.state == GrantState.ACTIVE for one in others)
+    return f"{grant.ref}.{target.name}" if shared else target.name
+
+
+# The state of a grant whose end waits for a lock is converted in the rows only.
+_SAME_NAME = Rows(
+    Grant,
+    only=("state",),
+    tail=f"""
+  JOIN sessions_app_grant_targets reached ON reached.grant_id = sessions_app_grant.id
+  JOIN sessions_app_target target ON target.id = reached.target_id
+ WHERE holder_id = %s AND state = '{GrantState.ACTIVE.value}' AND expires_at > %s AND target.name = %s
+   AND sessions_app_grant.id <> %s
+""",
+)
 
 
 def _for_shell(command: str) -> str:
