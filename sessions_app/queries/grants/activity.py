@@ -7,7 +7,7 @@ same key.
 from __future__ import annotations
 
 import datetime as dt
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.contrib.postgres.expressions import ArraySubquery
 from django.db.models import (
@@ -21,6 +21,7 @@ from django.db.models import (
     Func,
     OuterRef,
     Q,
+    QuerySet,
     Subquery,
     Value,
 )
@@ -38,6 +39,7 @@ from sessions_app.models import (
 )
 from sessions_app.models.grant import handed_on_by
 from sessions_app.models.session import CommandRunQuerySet
+from sessions_app.queries.statements.composed import tabled
 from sessions_app.queries.status.end_latency import PROMISE_S
 from sessions_app.queries.status.periods import (
     Earliest,
@@ -47,7 +49,7 @@ from sessions_app.queries.status.periods import (
     percentile,
     seconds,
 )
-from sessions_app.queries.status.settled import Known
+from sessions_app.queries.status.settled import Known, Others
 
 
 class Granted(NamedTuple):
@@ -133,6 +135,11 @@ def unused() -> Q:
 
 def granted(known: Known) -> list[Granted]:
     """Return the grants of the period that the reader may see, by part and cluster."""
+    rows = known.others(Settled.GRANTS, _granted)
+    return [*(Granted(*one[:7]) for one in known.counts), *(Granted(*row) for row in rows)]
+
+
+def _granted(reader: Identity, period: Period, others: Others) -> QuerySet[Any, Any]:
     figures = {
         "total": Count("pk"),
         "glass": Count("pk", filter=Q(break_glass=True)),
@@ -142,46 +149,46 @@ def granted(known: Known) -> list[Granted]:
     }
     # Not EXISTS, for which PostgreSQL would read all sessions, even for a few grants.
     session = Subquery(Session.objects.filter(grant=OuterRef("pk")).values("pk")[:1])
-    rows = [Granted(*one[:7]) for one in known.counts]
-    for found in known.others(
-        Settled.GRANTS,
-        Grant.objects.all(),
-        lambda: _own(known.reader, created_in(known.period)),
-        "created_at",
-    ):
-        placed = found.alias(session=session).annotate(part=known.period.part_of("created_at"))
-        by_part = placed.values_list("part", "cluster")
-        rows += [Granted(*row) for row in by_part.annotate(**figures).order_by("part")]
-    return rows
+    found = others.of(Grant.objects.all(), lambda: _own(reader, created_in(period)), "created_at")
+    placed = found.alias(session=session).annotate(part=period.part_of("created_at"))
+    return placed.values_list("part", "cluster").annotate(**figures).order_by("part")
 
 
 def to_review(reader: Identity, period: Period, now: dt.datetime) -> list[Reviews]:
     """Return, for each part of the period, the grants that still need a review and that the reader may
     see.
     """
+    return [Reviews(*row) for row in tabled(_to_review, period)(reader, now)]
+
+
+def _to_review(reader: Identity, now: dt.datetime, period: Period) -> QuerySet[Any, Any]:
     waiting = Grant.objects.visible_to(reader).filter(
         created_in(period), review_due_at__isnull=False, reviewed_at__isnull=True
     )
     by_part = waiting.annotate(part=period.part_of("created_at")).values_list("part")
     overdue = Count("pk", filter=Q(review_due_at__lt=now))
-    return [Reviews(*row) for row in by_part.annotate(waiting=Count("pk"), overdue=overdue).order_by("part")]
+    return by_part.annotate(waiting=Count("pk"), overdue=overdue).order_by("part")
 
 
 def refused(known: Known) -> list[Refused]:
     """Return the refused commands of the period under grants that the reader may see, by part and cluster."""
+    rows = known.others(Settled.REFUSALS, _refused)
+    counted = (Refused(one.day, one.cluster, one.refused) for one in known.counts)
+    return [*counted, *(Refused(*row) for row in rows)]
+
+
+def _refused(reader: Identity, period: Period, others: Others) -> QuerySet[Any, Any]:
     every = CommandRun.objects.filter(state=RunState.REFUSED)
     # No command is attempted after its grant's end, so grants that ended earlier need not be read.
-    recent = Q(state=GrantState.ENDED, ended_at__gte=known.period.since) | ~Q(state=GrantState.ENDED)
+    recent = Q(state=GrantState.ENDED, ended_at__gte=period.since) | ~Q(state=GrantState.ENDED)
 
     def own() -> CommandRunQuerySet:
         # An array, so that PostgreSQL looks up the few runs of each grant, not the grant of every run.
-        return every.filter(_AnyOf("grant", ArraySubquery(_own(known.reader, recent).values("pk"))))
+        return every.filter(_AnyOf("grant", ArraySubquery(_own(reader, recent).values("pk"))))
 
-    rows = [Refused(one.day, one.cluster, one.refused) for one in known.counts]
-    for found in known.others(Settled.REFUSALS, every, own, "tried_at", "grant__"):
-        by_part = found.annotate(part=known.period.part_of("tried_at")).values_list("part", "grant__cluster")
-        rows += [Refused(*row) for row in by_part.annotate(commands=Count("pk")).order_by("part")]
-    return rows
+    found = others.of(every, own, "tried_at", "grant__").annotate(part=period.part_of("tried_at"))
+    by_part = found.values_list("part", "grant__cluster")
+    return by_part.annotate(commands=Count("pk")).order_by("part")
 
 
 def _own(reader: Identity, condition: Q) -> GrantQuerySet:
@@ -194,17 +201,18 @@ def _own(reader: Identity, condition: Q) -> GrantQuerySet:
     return Grant.objects.filter(_AnyOf("pk", ArraySubquery(held.union(handed_on))))
 
 
-def confirmed(reader: Identity, period: Period) -> list[Confirmed]:
+def confirmed(reader: Identity, period: Period, now: dt.datetime) -> list[Confirmed]:
     """Return how long the confirmation of revocations took, for each part, and then for the whole period.
 
     Ends at the deadline don't count as revocations.
     """
-    found = (
-        Grant.objects.visible_to(reader)
-        .filter(ended_in(period.since, period.until))
-        .exclude(end_reason=EndReason.EXPIRED)
-        .values(part=period.part_of("ended_at"), took=took())
-    )
     late = f"count(*) FILTER (WHERE took > interval '{PROMISE_S} seconds')"
-    rows = by_part_and_whole(found, "count(*)", late, percentile(0.5, "took"), percentile(0.99, "took"))
+    figures = by_part_and_whole("count(*)", late, percentile(0.5, "took"), percentile(0.99, "took"))
+    rows = tabled(_confirmed, period, around=figures)(reader, now)
     return [Confirmed(day, ends, late, seconds(p50), seconds(p99)) for day, ends, late, p50, p99 in rows]
+
+
+def _confirmed(reader: Identity, _: dt.datetime, period: Period) -> QuerySet[Any, Any]:
+    ended = Grant.objects.visible_to(reader).filter(ended_in(period.since, period.until))
+    revoked = ended.exclude(end_reason=EndReason.EXPIRED)
+    return revoked.values(part=period.part_of("ended_at"), took=took())

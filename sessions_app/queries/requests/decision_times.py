@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from django.db.models import Count, DurationField, Exists, ExpressionWrapper, F, OuterRef, Q
+from django.db.models import Count, DurationField, Exists, ExpressionWrapper, F, OuterRef, Q, QuerySet
 
 from accounts.models import Identity, answered_for_by
 from sessions_app.models import AccessRequest, Approval, RequestState, Settled
 from sessions_app.queries.grants.activity import created_in
+from sessions_app.queries.statements.composed import tabled
 from sessions_app.queries.status.periods import Period, by_part_and_whole, percentile, seconds
-from sessions_app.queries.status.settled import Known
+from sessions_app.queries.status.settled import Known, Others
 
 DECIDED = (RequestState.APPROVED, RequestState.DENIED)
 
@@ -44,26 +45,30 @@ def by_people() -> Q:
 
 def asked(known: Known) -> list[Asked]:
     """Return the requests of the period that the reader may see, by part."""
-    rows = [Asked(one.day, one.requests, one.expired) for one in known.counts]
+    rows = known.others(Settled.REQUESTS, _asked)
+    counted = (Asked(one.day, one.requests, one.expired) for one in known.counts)
+    return [*counted, *(Asked(*row) for row in rows)]
+
+
+def _asked(reader: Identity, period: Period, others: Others) -> QuerySet[Any, Any]:
+    every = AccessRequest.objects.all()
+    found = others.of(every, lambda: every.filter(answered_for_by(reader, "requester")), "created_at")
     figures = {"total": Count("pk"), "expired": Count("pk", filter=Q(state=RequestState.LAPSED))}
-    for found in known.others(
-        Settled.REQUESTS,
-        AccessRequest.objects.all(),
-        lambda: AccessRequest.objects.filter(answered_for_by(known.reader, "requester")),
-        "created_at",
-    ):
-        by_part = found.annotate(part=known.period.part_of("created_at")).values_list("part")
-        rows += [Asked(*row) for row in by_part.annotate(**figures).order_by("part")]
-    return rows
+    by_part = found.annotate(part=period.part_of("created_at")).values_list("part")
+    return by_part.annotate(**figures).order_by("part")
 
 
-def decided(reader: Identity, period: Period) -> list[Decided]:
+def decided(reader: Identity, period: Period, now: dt.datetime) -> list[Decided]:
     """Return how long the period's requests waited for people's decisions, for each part, and then for the
     whole period.
     """
+    denied = f"count(*) FILTER (WHERE state = '{RequestState.DENIED.value}')"
+    figures = by_part_and_whole("count(*)", denied, percentile(0.5, "wait"), percentile(0.9, "wait"))
+    rows = tabled(_waits, period, around=figures)(reader, now)
+    return [Decided(day, count, denied, seconds(p50), seconds(p90)) for day, count, denied, p50, p90 in rows]
+
+
+def _waits(reader: Identity, _: dt.datetime, period: Period) -> QuerySet[Any, Any]:
     wait = ExpressionWrapper(F("decided_at") - F("created_at"), output_field=DurationField())
     found = AccessRequest.objects.visible_to(reader).filter(created_in(period), by_people())
-    waits = found.values("state", part=period.part_of("created_at"), wait=wait)
-    denied = f"count(*) FILTER (WHERE state = '{RequestState.DENIED.value}')"
-    rows = by_part_and_whole(waits, "count(*)", denied, percentile(0.5, "wait"), percentile(0.9, "wait"))
-    return [Decided(day, count, denied, seconds(p50), seconds(p90)) for day, count, denied, p50, p90 in rows]
+    return found.values("state", part=period.part_of("created_at"), wait=wait)

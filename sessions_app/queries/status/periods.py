@@ -5,11 +5,10 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from django.db import connection
-from django.db.models import DateField, Func, QuerySet, Value
+from django.db.models import DateField, Func, Value
 from django.db.models.functions import Cast, TruncDate, TruncWeek
 
 # Periods of more days are divided into weeks.
@@ -90,21 +89,17 @@ class Period:
         return Latest(week, Value(self.first, DateField()), output_field=DateField())
 
 
-def by_part_and_whole(rows: QuerySet[Any, Any], *figures: str) -> list[tuple[Any, ...]]:
-    """Return the figures of each part of a period, oldest first, then those of the whole period.
+def by_part_and_whole(*figures: str) -> str:
+    """Return the statement around rows (`tabled`) for the figures of each part of a period, oldest first,
+    then those of the whole period.
 
-    ``rows`` have a column ``part``; ``figures`` are SQL aggregates over their columns. The part of the whole
+    The rows have a column ``part``; ``figures`` are SQL aggregates over their columns. The part of the whole
     period is None. One statement reads the rows once for both.
     """
-    sql, values = rows.query.sql_with_params()
-    grouped = f"""
-SELECT part, {", ".join(figures)} FROM ({sql}) AS found
+    return f"""
+SELECT part, {", ".join(figures)} FROM ({{}}) AS found
  GROUP BY GROUPING SETS ((part), ()) ORDER BY part NULLS LAST
-"""  # noqa: S608  # Django's SQL, and fixed text
-    with connection.cursor() as cursor:
-        cursor.execute(grouped, values)
-        found: list[tuple[Any, ...]] = cursor.fetchall()
-    return found
+"""  # noqa: S608  # fixed text
 
 
 def seconds(duration: dt.timedelta | None) -> float | None:

@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import or_
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from django.db.models import Model, Q, QuerySet, Sum
 
 from accounts.models import Identity
-from sessions_app.models import AccessPolicy, Cluster, Settled, SettledCount, SettledDay
+from broker.kernel.postgresql.rows import ask
+from sessions_app.models import AccessPolicy, Cluster, Settled, SettledCount
+from sessions_app.queries.statements.composed import tabled
 from sessions_app.queries.status.periods import Period
 
 _SEEING = ("view", "approve", "administer")
@@ -47,43 +49,75 @@ class Known:
 
     reader: Identity
     period: Period
+    now: dt.datetime
     counts: Sequence[Counts]
     unsettled: Mapping[str, Sequence[Span]]
 
     def others(
-        self,
-        kind: Settled,
-        every: QuerySet[Rows],
-        own: Callable[[], QuerySet[Rows]],
-        at: str,
-        path: str = "",
-    ) -> list[QuerySet[Rows]]:
-        """Return querysets that together contain each row of the period that is not in the counts, without
-        duplicates.
+        self, kind: Settled, compose: Callable[[Identity, Period, Others], QuerySet[Any, Any]]
+    ) -> list[tuple[Any, ...]]:
+        """Return the figures of the rows that are not in the counts, each row once. ``compose`` returns the
+        figures of some of these rows.
+        """
+        spans = tuple(self.unsettled[kind])
+        seen_and_own = (True,) if self.reader.is_superuser else (True, False)
+        return [
+            row
+            for seen in seen_and_own
+            for row in tabled(_figures, compose, self.period, spans, seen)(self.reader, self.now)
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Others:
+    """Some rows of a period: those outside of settled days (``spans``) that permissions let the reader see
+    or, if not ``seen``, all those that the reader sees only otherwise.
+    """
+
+    reader: Identity
+    period: Period
+    spans: Sequence[Span]
+    seen: bool
+
+    def of(
+        self, every: QuerySet[Rows], own: Callable[[], QuerySet[Rows]], at: str, path: str = ""
+    ) -> QuerySet[Rows]:
+        """Return the rows.
 
         ``own`` returns the rows that the reader sees without a permission. ``at`` is the column with the
         time. ``path`` leads to the row with the policy and the cluster, such as `grant__`.
         """
-        spans = (_within(at, *span) for span in self.unsettled[kind])
-        rest = reduce(or_, spans, Q(pk__in=()))
-        if self.reader.is_superuser:
-            return [every.filter(rest)]
-        seen = _seen(self.reader, path)
-        return [
-            every.filter(rest, seen),
-            own().filter(_within(at, self.period.since, self.period.until), ~seen),
-        ]
+        if not self.seen:
+            within = _within(at, self.period.since, self.period.until)
+            return own().filter(within, ~_seen(self.reader, path))
+        rest = every.filter(reduce(or_, (_within(at, *span) for span in self.spans), Q(pk__in=())))
+        return rest if self.reader.is_superuser else rest.filter(_seen(self.reader, path))
 
 
-def known_of(reader: Identity, period: Period) -> Known:
+def _figures(
+    reader: Identity,
+    _: dt.datetime,
+    compose: Callable[[Identity, Period, Others], QuerySet[Any, Any]],
+    period: Period,
+    spans: Sequence[Span],
+    seen: bool,  # a part of the statement's key
+) -> QuerySet[Any, Any]:
+    return compose(reader, period, Others(reader, period, spans, seen))
+
+
+def known_of(reader: Identity, period: Period, now: dt.datetime) -> Known:
     """Return the counts of a period for a reader, and the spans that are not counted."""
+    counts = [Counts(*row) for row in tabled(_counts, period)(reader, now)]
+    return Known(reader, period, now, counts, _unsettled(period))
+
+
+def _counts(reader: Identity, _: dt.datetime, period: Period) -> QuerySet[Any, Any]:
     found = SettledCount.objects.filter(slot__gte=period.since, slot__lt=period.until)
     if not reader.is_superuser:
         found = found.filter(_seen(reader))
     sums = {name: Sum(name) for name in Counts._fields[2:]}
     rows = found.annotate(part=period.part_of("slot")).values_list("part", "cluster").annotate(**sums)
-    counts = [Counts(*row) for row in rows.order_by("part")]
-    return Known(reader, period, counts, _unsettled(period))
+    return rows.order_by("part")
 
 
 def _seen(reader: Identity, path: str = "") -> Q:
@@ -99,10 +133,12 @@ def _within(at: str, since: dt.datetime, until: dt.datetime) -> Q:
 def _unsettled(period: Period) -> dict[str, list[Span]]:
     """Return the spans of a period that are not in settled days, by kind."""
     days: dict[str, list[dt.date]] = {kind: [] for kind in Settled.values}
-    found = SettledDay.objects.filter(day__gte=period.since.date(), day__lte=period.until.date())
-    for day, kind in found.order_by("day").values_list("day", "kind"):
+    for day, kind in ask(_SETTLED, period.since.date(), period.until.date()):
         days[kind].append(day)
     return {kind: list(_between(settled, period)) for kind, settled in days.items()}
+
+
+_SETTLED = "SELECT day, kind FROM sessions_app_settledday WHERE day >= %s AND day <= %s ORDER BY day"
 
 
 def _between(days: Iterable[dt.date], period: Period) -> Iterator[Span]:

@@ -91,10 +91,10 @@ def period_of(text: str, now: dt.datetime) -> Period:
 
 def insight(reader: Identity, period: Period, now: dt.datetime) -> Insight:
     """Return the figures of a period."""
-    known = known_of(reader, period)
+    known = known_of(reader, period, now)
     grants, commands = granted(known), refused(known)
-    *decisions, whole_decided = decided(reader, period)
-    *ends, whole_ended = confirmed(reader, period)
+    *decisions, whole_decided = decided(reader, period, now)
+    *ends, whole_ended = confirmed(reader, period, now)
     ids = {row.cluster for row in grants} | {row.cluster for row in commands}
     read = _Read(
         links=Links(period),

@@ -17,6 +17,7 @@ from sessions_app.web.layout.downloads import csv_file
 from sessions_app.web.layout.views import page, who
 from sessions_app.web.record import timeline_page as timeline
 from sessions_app.web.record.timeline_file import COLUMNS, lines
+from sessions_app.web.record.timeline_found import asked_in
 from sessions_app.web.record.timeline_question import By, Question, Show, Zoom
 
 Choice = TypeVar("Choice", bound=StrEnum)
@@ -48,7 +49,7 @@ def index(request: HttpRequest) -> HttpResponseBase:
         "asked": question,
         "is_today": question.first <= today < question.after,
         "table": table,
-        "clusters": timeline.clusters_of(me, question.cluster),
+        "clusters": timeline.clusters_of(me, now, question.cluster),
         "states": STATES,
         "bys": BYS,
         "zooms": ZOOMS,
@@ -63,7 +64,7 @@ def index(request: HttpRequest) -> HttpResponseBase:
 
 
 def _file(request: HttpRequest, question: Question, now: dt.datetime) -> HttpResponseBase:
-    asked = timeline.named(timeline.asked_in(question, who(request), now))
+    asked = timeline.named(asked_in(question, who(request), now))
     found = asked.order_by("number").iterator(chunk_size=1000)
     name = f"timeline-{question.first}-{question.zoom}.csv"
     return csv_file(name, COLUMNS, lines(found, now))

@@ -5,41 +5,35 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
-from django.db.models import DateTimeField, DurationField, ExpressionWrapper, F, Q, QuerySet, Value
-from django.db.models.expressions import CombinedExpression
-from django.db.models.functions import Coalesce, Greatest
+from django.db.models import QuerySet
 from django.urls import reverse
 
-from accounts.models import Identity, Kind
+from accounts.models import Identity
 from sessions_app.models import (
-    BEFORE_END,
     AccessPolicy,
     AccessRequest,
     Cluster,
     Grant,
-    GrantState,
     RequestKind,
-    RequestState,
 )
 from sessions_app.policy.windows import allowed, frozen
 from sessions_app.queries.requests.facts import Unreadable, policy_document
+from sessions_app.queries.statements.composed import Listed, Tabled, among, tabled
 from sessions_app.queries.statements.related_names import BAR, WHOSE, with_names
 from sessions_app.web.display import states as words
 from sessions_app.web.display import timeline_chart as timeline
 from sessions_app.web.display.timeline_spans import span_of_grant, span_of_request
-from sessions_app.web.layout.pagination import Page, page_of
-from sessions_app.web.record.timeline_question import By, Question, Show
+from sessions_app.web.layout.pagination import Page, page_from
+from sessions_app.web.record.timeline_found import MOST_COUNTED, first, newest_of
+from sessions_app.web.record.timeline_question import By, Question
 
 MOST_BARS = 80
-MOST_COUNTED = 1_000
 KINDS: dict[str, words.Look] = {
     RequestKind.BREAK_GLASS: words.BREAK_GLASS,
     RequestKind.INCIDENT: words.Look("glass", "flame", "Incident"),
     RequestKind.EXTENSION: words.Look("mute", "plus", "Extension"),
 }
-REFUSED = (RequestState.DENIED, RequestState.LAPSED, RequestState.WITHDRAWN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,15 +68,6 @@ class Row:
     ends: dt.datetime
     kind: words.Look | None
     page: words.Linked
-
-
-def asked_in(question: Question, reader: Identity, now: dt.datetime) -> QuerySet[AccessRequest]:
-    """Return the visible requests whose grant is in the period. For a request without a grant, its requested
-    time counts.
-    """
-    found = _found(question, reader, now)
-    requests = found.over.values("pk"), found.waiting.values("pk")
-    return AccessRequest.objects.filter(pk__in=found.grants.values("request_id").union(*requests, all=True))
 
 
 def named(found: QuerySet[AccessRequest]) -> QuerySet[AccessRequest]:
@@ -121,111 +106,7 @@ def _for_bars(found: QuerySet[AccessRequest]) -> QuerySet[AccessRequest]:
     return found.select_related(*related).only(*read).prefetch_related("approvals")
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """The visible grants, requests without a grant, and pending requests in a period."""
-
-    grants: QuerySet[Grant]
-    over: QuerySet[AccessRequest]
-    waiting: QuerySet[AccessRequest]
-
-    def first(self, most: int) -> tuple[list[int], int]:
-        """Return the ids of the requests that start first, and the total number, counting at most
-        ``MOST_COUNTED`` of each kind. Ids are sorted before rows are read in full.
-        """
-        sorts: tuple[QuerySet[Any, Any], ...] = (
-            self.grants.order_by("starts_at", "pk").values_list("starts_at", "request_id"),
-            self.over.order_by(F("wanted"), "pk").values_list(F("wanted"), "pk"),
-            self.waiting.order_by(F("begin"), "pk").values_list(F("begin"), "pk"),
-        )
-        read = [list(sort[:most]) for sort in sorts]
-        ids = [pk for _, pk in sorted(pair for pairs in read for pair in pairs)[:most]]
-        return ids, sum(
-            len(pairs) if len(pairs) < most else sort.order_by()[:MOST_COUNTED].count()
-            for sort, pairs in zip(sorts, read, strict=True)
-        )
-
-
-def _found(question: Question, reader: Identity, now: dt.datetime) -> _Found:
-    start, end = question.stretch()
-    grants = Grant.objects.visible_to(reader).filter(_whose(question, "holder"))
-    requests = AccessRequest.objects.visible_to(reader).filter(_whose(question, "requester"))
-    found = _Found(
-        _grants(grants, start, end), _over(requests, start, end), _waiting(requests, start, end, now)
-    )
-    return _narrowed(Show(question.state), found, now) if question.state else found
-
-
-def _grants(grants: QuerySet[Grant], start: dt.datetime, end: dt.datetime) -> QuerySet[Grant]:
-    """Keep the grants that overlap the period. The query has one part per state, each with its own index."""
-    return grants.filter(
-        Q(state__in=BEFORE_END, expires_at__gt=start)
-        | Q(state=GrantState.REVOKING)
-        | Q(state=GrantState.ENDED, ended_at__gt=start),
-        starts_at__lt=end,
-    )
-
-
-def _over(requests: QuerySet[AccessRequest], start: dt.datetime, end: dt.datetime) -> QuerySet[AccessRequest]:
-    """Keep the requests without a grant whose requested time overlaps the period."""
-    # Filter by the request's own start, which has an index. Its workflow may start later, but not earlier.
-    asked = requests.annotate(asked=Coalesce("starts_at", "created_at")).filter(asked__lt=end)
-    wanted = asked.annotate(wanted=Greatest(F("asked"), "workflow__starts_at"))
-    past = wanted.filter(state__in=REFUSED, wanted__lt=end).exclude(kind=RequestKind.EXTENSION)
-    return past.annotate(till=_till("wanted")).filter(till__gt=start)
-
-
-def _waiting(
-    requests: QuerySet[AccessRequest], start: dt.datetime, end: dt.datetime, now: dt.datetime
-) -> QuerySet[AccessRequest]:
-    """Keep the pending requests whose time would overlap the period if they were approved now."""
-    coming = requests.filter(state=RequestState.PENDING).annotate(
-        begin=Greatest(
-            Coalesce("extends__expires_at", "starts_at", Value(now)), "workflow__starts_at", Value(now)
-        )
-    )
-    return coming.filter(begin__lt=end).annotate(till=_till("begin")).filter(till__gt=start)
-
-
-def _till(begin: str) -> ExpressionWrapper[CombinedExpression]:
-    length = ExpressionWrapper(F("duration") * Value(dt.timedelta(seconds=1)), output_field=DurationField())
-    return ExpressionWrapper(F(begin) + length, output_field=DateTimeField())
-
-
-def _narrowed(show: Show, found: _Found, now: dt.datetime) -> _Found:
-    """Keep only the results for one kind of bar. Requests past their deadline don't count as pending."""
-    over, waiting = found.over.none(), found.waiting.none()
-    if show == Show.ASKED:
-        return _Found(found.grants.none(), over, found.waiting.filter(lapses_at__gt=now))
-    if show == Show.REFUSED:
-        return _Found(found.grants.none(), found.over, found.waiting.filter(lapses_at__lte=now))
-    if show == Show.URGENT:
-        urgent = [RequestKind.BREAK_GLASS, RequestKind.INCIDENT]
-        return _Found(
-            found.grants.filter(Q(break_glass=True) | Q(request__kind__in=urgent)),
-            found.over.filter(kind__in=urgent),
-            found.waiting.filter(kind__in=urgent),
-        )
-    states = {
-        Show.LATER: [GrantState.SCHEDULED],
-        Show.ACTIVE: [GrantState.PROVISIONING, GrantState.ACTIVE, GrantState.REVOKING],
-        Show.ENDED: [GrantState.ENDED],
-    }
-    return _Found(found.grants.filter(state__in=states[show]), over, waiting)
-
-
-def _whose(question: Question, whose: str) -> Q:
-    """Return the query condition for the filters. ``whose`` is the name of the identity field."""
-    fits = Q()
-    if question.cluster:
-        fits &= Q(cluster__name=question.cluster)
-    if question.person:
-        fits &= Q(**{f"{whose}__username": question.person})
-    if question.by == By.PERSON:
-        fits &= Q(**{f"{whose}__kind": Kind.PERSON})
-    elif question.by == By.MACHINE:
-        fits &= ~Q(**{f"{whose}__kind": Kind.PERSON})
-    return fits
+_BARS = Listed(lambda _, __, ids: _for_bars(AccessRequest.objects.filter(among("pk", ids))), ids=list)
 
 
 def board(question: Question, reader: Identity, now: dt.datetime) -> Board:
@@ -233,9 +114,8 @@ def board(question: Question, reader: Identity, now: dt.datetime) -> Board:
     windows and freezes.
     """
     start, end = question.stretch()
-    found = _found(question, reader, now)
-    ids, whole = found.first(MOST_BARS + 1)
-    rows = list(_for_bars(AccessRequest.objects.filter(pk__in=ids[:MOST_BARS])))
+    ids, whole = first((question, start, end), reader, now, MOST_BARS + 1)
+    rows = _BARS(reader, now, ids=ids[:MOST_BARS])
     groups = sorted(_groups(question.by, rows, now), key=lambda group: group.label.casefold())
     bands = _bands(question, reader, {group.key for group in groups} | {question.cluster}, start, end)
     place = question.cluster if question.by != By.CLUSTER else ""
@@ -328,14 +208,24 @@ def table(question: Question, reader: Identity, now: dt.datetime, before: str) -
     """Return a page of the table, latest requests first. Their ids are selected before the rows are read in
     full.
     """
-    page = page_of(asked_in(question, reader, now).only("number"), key="number", before=before)
-    rows = named(AccessRequest.objects.filter(pk__in=[one.pk for one in page.rows]))
-    return replace(page, rows=list(rows.order_by("-number")))
+    asked = (question, *question.stretch())
+
+    def read(limit: int) -> list[AccessRequest]:
+        newest = tabled(newest_of, asked, limit)(reader, now)
+        return _NAMED(reader, now, ids=[pk for (pk,) in newest])
+
+    return page_from(read, key="number", before=before)
 
 
-def clusters_of(reader: Identity, chosen: str) -> list[str]:
+_NAMED = Listed(
+    lambda _, __, ids: named(AccessRequest.objects.filter(among("pk", ids))).order_by("-number"), ids=list
+)
+_CLUSTERS = Tabled(lambda reader, _: Cluster.objects.visible_to(reader).order_by("name").values_list("name"))
+
+
+def clusters_of(reader: Identity, now: dt.datetime, chosen: str) -> list[str]:
     """Return the names of the clusters that the reader can see, and the selected one."""
-    found = list(Cluster.objects.visible_to(reader).order_by("name").values_list("name", flat=True))
+    found = [name for (name,) in _CLUSTERS(reader, now)]
     return found if not chosen or chosen in found else [*found, chosen]
 
 
