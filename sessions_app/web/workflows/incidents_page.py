@@ -6,16 +6,20 @@ import datetime as dt
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
-from django.db.models import Count, Prefetch, QuerySet
+from django.db.models import Count, Prefetch, QuerySet, Subquery, Value
+from django.db.models.functions import Coalesce
 from django.urls import reverse
 
 from accounts.models import Identity
+from broker.kernel.postgresql.rows import Rows
 from sessions_app.models import (
     AccessRequest,
     Cluster,
     CommandRun,
     Grant,
+    GrantQuerySet,
     GrantState,
     RequestState,
     RunState,
@@ -27,6 +31,7 @@ from sessions_app.queries.gateways.watches import watchable
 from sessions_app.queries.grants.counts import LIVE, Counts, run_counts
 from sessions_app.queries.grants.end_preview import endings, goes_on
 from sessions_app.queries.grants.observing import observed_under
+from sessions_app.queries.statements.composed import Listed, Tabled, among, first_of
 from sessions_app.queries.statements.related_names import with_names
 from sessions_app.web.display.states import Linked, Look, plural, severity_look, workflow_state
 from sessions_app.web.forms.suspend_form import SuspendForm, suspend_form
@@ -249,16 +254,11 @@ def where(workflow: Workflow) -> str:
 
 def incident_page(incident: Workflow, reader: Identity, now: dt.datetime) -> IncidentPage:
     """Return one incident with the holders of access for it, and the commands they ran."""
-    grants = with_names(Grant.objects.visible_to(reader).filter(workflow=incident))
-    holding = list(grants.exclude(state=GrantState.ENDED).order_by("expires_at")[:MOST])
-    ended = list(grants.filter(state=GrantState.ENDED).order_by("-ended_at")[:MOST])
-    tried = CommandRun.objects.visible_to(reader).filter(grant__in=Grant.objects.filter(workflow=incident))
-    # Runs are sorted before they are read in full.
-    runs = CommandRun.objects.filter(pk__in=tried.order_by("-tried_at", "-pk").values("pk")[:MOST])
-    asked = with_names(AccessRequest.objects.visible_to(reader).filter(workflow=incident))
+    holding = _HOLDING(reader, now, incident=incident.pk)
+    ended = _ENDED(reader, now, incident=incident.pk)
     call = next((one for one in calls_for(reader) if one.incident.pk == incident.pk), None)
     counts = run_counts([grant.pk for grant in (*holding, *ended)])
-    members = list(incident.members.order_by("username")[:MOST])
+    members = _MEMBERS(incident.pk)
     is_open = incident.state == WorkflowState.OPEN
     page = IncidentPage(
         incident=incident,
@@ -271,15 +271,13 @@ def incident_page(incident: Workflow, reader: Identity, now: dt.datetime) -> Inc
         offer=offered(call) if call and is_open and not call.grant else "",
         holding=_holding(holding, reader, counts, now),
         ended=[Holding(grant, _did(grant, counts.get(grant.pk))) for grant in ended],
-        requests=list(asked.select_related("grant", "extends").order_by("-number")[:MOST]),
+        requests=_ASKED(reader, now, incident=incident.pk),
         runs=[
             Tried(run, run.reason if run.state == RunState.REFUSED else "")
-            for run in runs.select_related("grant__holder", "grant__cluster", "target", "order").order_by(
-                "-tried_at", "-pk"
-            )
+            for run in _RUNS(reader, now, incident=incident.pk)
         ],
         counts=counts,
-        ending=_ending(incident, now),
+        ending=_ending(incident, reader, now),
         clusters=[Linked(one.name, reverse("cluster", args=[one.name])) for one in incident.clusters.all()],
         members=members,
         may_join=is_open and reader not in members and reader.pk != incident.assignee_id,
@@ -289,14 +287,53 @@ def incident_page(incident: Workflow, reader: Identity, now: dt.datetime) -> Inc
     return _named(page)
 
 
+def _grants(reader: Identity, incident: int) -> GrantQuerySet:
+    return Grant.objects.visible_to(reader).filter(workflow=incident)
+
+
+def _runs(reader: Identity, _: dt.datetime, incident: int) -> QuerySet[CommandRun]:
+    tried = CommandRun.objects.filter(grant__in=_grants(reader, incident))
+    first = first_of(tried, "-tried_at", "-pk", most=MOST)
+    return first.select_related("grant__holder", "grant__cluster", "target", "order")
+
+
+def _asked(reader: Identity, _: dt.datetime, incident: int) -> QuerySet[AccessRequest]:
+    found = with_names(AccessRequest.objects.visible_to(reader).filter(workflow=incident))
+    return found.select_related("grant", "extends").order_by("-number")[:MOST]
+
+
+_HOLDING = Listed(
+    lambda reader, _, incident: with_names(
+        _grants(reader, incident).exclude(state=GrantState.ENDED).order_by("expires_at")[:MOST]
+    ),
+    incident=int,
+)
+_ENDED = Listed(
+    lambda reader, _, incident: with_names(
+        _grants(reader, incident).filter(state=GrantState.ENDED).order_by("-ended_at")[:MOST]
+    ),
+    incident=int,
+)
+_RUNS = Listed(_runs, incident=int)
+_ASKED = Listed(_asked, incident=int)
+_MEMBERS = Rows(
+    Identity,
+    tail=f"""
+JOIN sessions_app_workflow_members ON identity_id = accounts_identity.id WHERE workflow_id = %s
+ORDER BY username LIMIT {MOST}
+""",
+)
+_ENDABLE = Listed(
+    lambda reader, _, grants: Grant.objects.endable_by(reader).filter(among("pk", grants)).only("pk"),
+    grants=list,
+)
+
+
 def _holding(
     grants: Sequence[Grant], reader: Identity, counts: Mapping[int, Counts], now: dt.datetime
 ) -> list[Holding]:
-    endable = set(
-        Grant.objects.endable_by(reader)
-        .filter(pk__in=[one.pk for one in grants])
-        .values_list("pk", flat=True)
-    )
+    held = [one.pk for one in grants]
+    endable = {one.pk for one in _ENDABLE(reader, now, grants=held)} if held else set()
     ends = endings([one for one in grants if one.pk in endable], now)
     return [
         Holding(
@@ -314,14 +351,27 @@ def _did(grant: Grant, counts: Counts | None) -> str:
     return "commands not observed here" if observed_under(grant) == "nothing" else "no commands"
 
 
-def _ending(incident: Workflow, now: dt.datetime) -> Ending:
-    grants = Grant.objects.filter(workflow=incident).exclude(
-        state__in=[GrantState.ENDED, GrantState.REVOKING]
-    )
-    counted = grants.aggregate(grants=Count("pk"), people=Count("holder", distinct=True))
-    running = CommandRun.objects.filter(goes_on(now), grant__in=grants).count()
-    waiting = AccessRequest.objects.filter(workflow=incident, state=RequestState.PENDING).count()
-    return Ending(**counted, running=running, waiting=waiting)
+def _ending(incident: Workflow, reader: Identity, now: dt.datetime) -> Ending:
+    ((grants, people, running, waiting),) = _ENDING(reader, now, incident=incident.pk)
+    return Ending(grants, people, running, waiting)
+
+
+def _counted(_: Identity, now: dt.datetime, incident: int) -> QuerySet[Workflow, tuple[int, ...]]:
+    """Return the values of `Ending`."""
+    ends = Grant.objects.filter(workflow=incident).exclude(state__in=[GrantState.ENDED, GrantState.REVOKING])
+    running = CommandRun.objects.filter(goes_on(now), grant__in=ends.values("pk"))
+    waiting = AccessRequest.objects.filter(workflow=incident, state=RequestState.PENDING)
+    people = Count("holder", distinct=True)
+    counts = (_count(ends), _count(ends, people), _count(running), _count(waiting))
+    return Workflow.objects.filter(pk=incident).values_list(*counts)
+
+
+def _count(rows: QuerySet[Any], what: Count | None = None) -> Coalesce:
+    whole = rows.order_by().values(whole=Value(1)).annotate(count=what or Count("pk"))
+    return Coalesce(Subquery(whole.values("count")), 0)
+
+
+_ENDING = Tabled(_counted, incident=int)
 
 
 def _named(page: IncidentPage) -> IncidentPage:
