@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import functools
 import json
 import re
 from collections.abc import Sequence
@@ -29,7 +31,8 @@ from sessions_app.policy.commands.answers import CommandView, CompileError
 from sessions_app.policy.commands.kinds import describe
 from sessions_app.policy.documents import DocumentError
 from sessions_app.queries.catalog.command_sets import compiled_open
-from sessions_app.queries.identities.people import known_people
+from sessions_app.queries.identities.people import known_if, sees_others
+from sessions_app.queries.statements.composed import Listed, Tabled
 from sessions_app.queries.statements.related_names import with_names
 
 MOST = 10
@@ -42,7 +45,7 @@ _NUMBER = re.compile(r"[0-9]{1,9}")
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class Command:
     """A command of a published command set, as listed."""
 
     command_set: CommandSet
@@ -60,7 +63,7 @@ class Found:
     requests: Sequence[AccessRequest]
     grants: Sequence[Grant]
     workflows: Sequence[Workflow]
-    commands: Sequence[Listed]
+    commands: Sequence[Command]
     runs: Sequence[CommandRun]
 
     def __bool__(self) -> bool:
@@ -82,7 +85,7 @@ def exact(identity: Identity, text: str) -> AccessRequest | Grant | Workflow | N
     return None
 
 
-def search(identity: Identity, text: str, *, runs: bool = True) -> Found:
+def search(identity: Identity, text: str, now: dt.datetime, *, runs: bool = True) -> Found:
     """Return the objects that match the text. Without ``runs``, attempted commands are not searched.
 
     The text matches anywhere in the names of clusters, command sets, policies and people, in titles of
@@ -90,53 +93,92 @@ def search(identity: Identity, text: str, *, runs: bool = True) -> Found:
     tickets. The newest requests and grants of matching people and targets are also found. Names that begin
     with the text come first.
     """
-    named = Q(name__icontains=text)
-    people = list(
-        known_people(identity)
-        .filter(named | Q(username__icontains=text))
-        .order_by(_others(text, "username"), "username")[:MOST]
-    )
-    targets = Target.objects.filter(name__icontains=text).order_by("name")[:MANY].values_list("pk", flat=True)
+    known = _people(identity.is_superuser or sees_others(identity))
+    people = _read(known, identity, now, text=text)
+    targets = [pk for (pk,) in _read(_TARGETS, identity, now, text=text)]
     return Found(
-        clusters=list(
-            Cluster.objects.live()
-            .visible_to(identity)
-            .filter(named | Q(pk__in=Target.objects.filter(name__icontains=text).values("cluster")))
-            .order_by(_others(text), "name")[:MOST]
-        ),
-        command_sets=list(
-            CommandSet.objects.live()
-            .visible_to(identity)
-            .filter(named)
-            .order_by(_others(text), "name")[:MOST]
-        ),
-        policies=list(
-            AccessPolicy.objects.live()
-            .visible_to(identity)
-            .filter(named)
-            .distinct()
-            .order_by(_others(text), "name")[:MOST]
-        ),
+        clusters=_read(_CLUSTERS, identity, now, text=text),
+        command_sets=_read(_COMMAND_SETS, identity, now, text=text),
+        policies=_read(_POLICIES, identity, now, text=text),
         people=people,
         requests=_requests(identity, text, people),
-        grants=_grants(identity, text, people, list(targets)),
-        workflows=_workflows(identity, text),
-        commands=_commands(identity, text),
+        grants=_grants(identity, text, people, targets),
+        workflows=_read(_WORKFLOWS, identity, now, text=text),
+        commands=_commands(identity, text, now),
         runs=_runs(identity, text) if runs else [],
     )
 
 
+def _read(rows: Listed[Any], identity: Identity, now: dt.datetime, **values: str) -> list[Any]:
+    """Return the rows. A token that is bound to a workflow needs statements of its own."""
+    return list(rows.compose(identity, now, **values)) if identity.bound_to else rows(identity, now, **values)
+
+
+def _named(text: str) -> Q:
+    """Return the condition that a name contains the text.
+
+    Here and below, the text is a value of the statement itself: Django would put it into a pattern.
+    """
+    return Q(name__icontains=Value(text))
+
+
 def _others(text: str, name: str = "name") -> Case:
     """Sort names that begin with the text before others."""
-    return Case(When(**{f"{name}__istartswith": text}, then=Value(0)), default=Value(1))
+    return Case(When(**{f"{name}__istartswith": Value(text)}, then=Value(0)), default=Value(1))
 
 
-def _commands(identity: Identity, text: str) -> list[Listed]:
+@functools.cache
+def _people(sees: bool) -> Listed[Identity]:  # a key
+    def compose(reader: Identity, _: dt.datetime, text: str) -> QuerySet[Identity]:
+        found = known_if(reader, sees=sees).filter(_named(text) | Q(username__icontains=Value(text)))
+        return found.order_by(_others(text, "username"), "username")[:MOST]
+
+    return Listed(compose, text=str)
+
+
+def _targets(_: Identity, __: dt.datetime, text: str) -> QuerySet[Target, Any]:
+    return Target.objects.filter(_named(text)).order_by("name")[:MANY].values_list("pk")
+
+
+def _clusters(reader: Identity, _: dt.datetime, text: str) -> QuerySet[Cluster]:
+    by_target = Q(pk__in=Target.objects.filter(_named(text)).values("cluster"))
+    found = Cluster.objects.live().visible_to(reader).filter(_named(text) | by_target)
+    return found.order_by(_others(text), "name")[:MOST]
+
+
+def _command_sets(reader: Identity, _: dt.datetime, text: str) -> QuerySet[CommandSet]:
+    found = CommandSet.objects.live().visible_to(reader).filter(_named(text))
+    return found.order_by(_others(text), "name")[:MOST]
+
+
+def _policies(reader: Identity, _: dt.datetime, text: str) -> QuerySet[AccessPolicy]:
+    found = AccessPolicy.objects.live().visible_to(reader).filter(_named(text))
+    return found.distinct().order_by(_others(text), "name")[:MOST]
+
+
+def _workflows(reader: Identity, _: dt.datetime, text: str) -> QuerySet[Workflow]:
+    newest = Workflow.objects.visible_to(reader).order_by("-pk").values("pk")[:MOST_WORK]
+    fits = Q(title__icontains=Value(text)) | Q(ref__istartswith=Value(text))
+    return Workflow.objects.filter(fits, pk__in=newest).order_by("-pk")[:MOST]
+
+
+_TARGETS = Tabled(_targets, text=str)
+_CLUSTERS = Listed(_clusters, text=str)
+_COMMAND_SETS = Listed(_command_sets, text=str)
+_POLICIES = Listed(_policies, text=str)
+_WORKFLOWS = Listed(_workflows, text=str)
+_ALL_SETS = Listed(
+    lambda reader, _: (
+        CommandSet.objects.live().visible_to(reader).order_by("name").prefetch_related("versions")
+    )
+)
+
+
+def _commands(identity: Identity, text: str, now: dt.datetime) -> list[Command]:
     """Return the commands of published command sets that contain the text, in the format for pages."""
-    sets = CommandSet.objects.live().visible_to(identity).order_by("name").prefetch_related("versions")
     listed = (
-        Listed(one, view.text)
-        for one in sets
+        Command(one, view.text)
+        for one in _read(_ALL_SETS, identity, now)
         if one.published is not None
         for view in _views(one.published)
         if text.casefold() in view.text.casefold()
@@ -163,12 +205,6 @@ def _runs(identity: Identity, text: str) -> list[CommandRun]:
     near = near.annotate(words=Cast("argv", TextField()))
     found = near.filter(Q(line__icontains=text) | Q(words__icontains=words)).visible_to(identity)
     return list(found.select_related("grant__holder", "target__cluster").order_by("-pk")[:MOST])
-
-
-def _workflows(identity: Identity, text: str) -> list[Workflow]:
-    visible = Workflow.objects.visible_to(identity).order_by("-pk")
-    newest = visible.filter(pk__in=list(visible.values_list("pk", flat=True)[:MOST_WORK]))
-    return list(newest.filter(Q(title__icontains=text) | Q(ref__istartswith=text))[:MOST])
 
 
 def _requests(identity: Identity, text: str, people: Sequence[Identity]) -> list[AccessRequest]:

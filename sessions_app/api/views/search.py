@@ -8,12 +8,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.models import Identity
+from broker.kernel import clock
 from sessions_app.api.endpoint import Endpoint
 from sessions_app.api.filters import OfSearch
 from sessions_app.api.schema import described
 from sessions_app.api.shapes.search import FoundShape, HitShape
 from sessions_app.models import AccessRequest, CommandRun, Grant, Workflow
-from sessions_app.queries.search import Found, Listed, exact, search
+from sessions_app.queries.search import Command, Found, exact, search
 
 
 class Search(Endpoint):
@@ -33,7 +34,7 @@ def _hits(identity: Identity, text: str) -> Iterator[dict[str, str]]:
     hit = exact(identity, text)
     if hit is not None:
         yield _named(hit)
-    for thing in _things(search(identity, text)):
+    for thing in _things(search(identity, text, clock.now())):
         if thing != hit:
             yield _named(thing)
 
@@ -58,7 +59,7 @@ def _named(thing: object) -> dict[str, str]:
         return {"kind": kind, "name": thing.ref, "about": about}
     if isinstance(thing, Workflow):
         return {"kind": "workflow", "name": thing.ref, "about": thing.title}
-    if isinstance(thing, Listed):
+    if isinstance(thing, Command):
         return {"kind": "command", "name": thing.command_set.name, "about": thing.text}
     if isinstance(thing, CommandRun):
         about = f"{thing.grant.holder.username} on {thing.target.name}: {thing.line[:200]}"

@@ -7,6 +7,8 @@ from django.db.models import OuterRef, Q, QuerySet, Subquery
 from accounts.models import Identity, answered_for_by
 from sessions_app.models import AccessPolicy, AccessRequest, Cluster
 
+_SEEING = ("view", "approve", "administer")
+
 
 def known_people(identity: Identity) -> QuerySet[Identity]:
     """Return the identities that the reader can see: itself, its machines, and the requesters of visible
@@ -14,9 +16,14 @@ def known_people(identity: Identity) -> QuerySet[Identity]:
 
     This includes the holders of visible grants, who are also their requesters.
     """
+    return known_if(identity, sees=identity.is_superuser or sees_others(identity))
+
+
+def known_if(identity: Identity, *, sees: bool) -> QuerySet[Identity]:
+    """Return `known_people`. ``sees`` is whether the reader sees other people's requests."""
     if identity.is_superuser:
         return Identity.objects.all()
-    if not sees_others(identity):
+    if not sees:
         return Identity.objects.filter(answered_for_by(identity))
     asked = (
         AccessRequest.objects.visible_to(identity).filter(requester=OuterRef("pk")).order_by().values("pk")
@@ -28,12 +35,14 @@ def known_people(identity: Identity) -> QuerySet[Identity]:
 
 def seen_through(identity: Identity) -> tuple[QuerySet[AccessPolicy], QuerySet[Cluster]]:
     """Return the policies and clusters under which the reader can see other people's requests."""
-    seeing = ("view", "approve", "administer")
-    return AccessPolicy.objects.held_by(identity, *seeing), Cluster.objects.held_by(identity, *seeing)
+    return AccessPolicy.objects.held_by(identity, *_SEEING), Cluster.objects.held_by(identity, *_SEEING)
 
 
 def sees_others(identity: Identity) -> bool:
     """Whether any permission lets the reader see other people's requests. Most people have no such
     permission, which saves a lookup.
     """
-    return any(rows.exists() for rows in seen_through(identity))
+    if identity.held is None:
+        return any(rows.exists() for rows in seen_through(identity))
+    held = identity.held()
+    return any(held.get((noun, f"{name}_{noun}")) for noun in ("accesspolicy", "cluster") for name in _SEEING)

@@ -5,16 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from accounts.models import Identity
-from sessions_app.models import (
-    AccessPolicy,
-    AccessPolicyGroupObjectPermission,
-    AccessPolicyUserObjectPermission,
-    ClusterGroupObjectPermission,
-    ClusterUserObjectPermission,
-)
+from broker.kernel.postgresql.rows import ask
+from sessions_app.models import AccessPolicy
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -46,9 +41,9 @@ def ways_of(identity: Identity, permission: str, policies: Iterable[AccessPolicy
     must be prefetched.
     """
     on_policy, on_cluster = defaultdict(set), defaultdict(set)
-    for held in _on_policies(permission, {"group__user": identity}, {"user": identity}):
+    for held in _by("accesspolicy", permission, identity.pk):
         on_policy[held.thing].add(Way(held.group))
-    for held in _on_clusters(permission, {"group__user": identity}, {"user": identity}):
+    for held in _by("cluster", permission, identity.pk):
         on_cluster[held.thing].add(held.group)
     found: dict[int, list[Way]] = {}
     for policy in policies:
@@ -68,35 +63,34 @@ def who_may(
     """
     ids = [policy.pk for policy in policies]
     found: dict[int, dict[int, set[Way]]] = {pk: defaultdict(set) for pk in ids}
-    some = {"content_object__in": ids}
-    for held in _on_policies(permission, some, some):
+    for held in _on("accesspolicy", permission, ids):
         found[held.thing][held.identity].add(Way(held.group))
-    here = {"content_object": cluster_id}
-    for held in _on_clusters(permission, here, here):
+    for held in _on("cluster", permission, [cluster_id]):
         for pk in ids:
             found[pk][held.identity].add(Way(held.group, cluster))
     return {pk: {who: sorted(ways) for who, ways in people.items()} for pk, people in found.items()}
 
 
-def _on_policies(permission: str, by_group: dict[str, Any], by_name: dict[str, Any]) -> Iterator[_Held]:
-    name = f"{permission}_accesspolicy"
-    yield from _held(
-        AccessPolicyGroupObjectPermission, AccessPolicyUserObjectPermission, name, by_group, by_name
-    )
+# Who holds a permission on policies or clusters, through a group or by name.
+_HELD = """
+SELECT held.content_object_id, auth_group.name, mine.identity_id
+  FROM sessions_app_{noun}groupobjectpermission held
+  JOIN auth_group ON auth_group.id = held.group_id
+  JOIN accounts_identity_groups mine ON mine.group_id = held.group_id
+ WHERE held.permission_id IN (SELECT id FROM auth_permission WHERE codename = %(codename)s) AND {by_group}
+UNION ALL
+SELECT held.content_object_id, '', held.user_id FROM sessions_app_{noun}userobjectpermission held
+ WHERE held.permission_id IN (SELECT id FROM auth_permission WHERE codename = %(codename)s) AND {by_name}
+"""
+_ON = "held.content_object_id = ANY(%(things)s)"
 
 
-def _on_clusters(permission: str, by_group: dict[str, Any], by_name: dict[str, Any]) -> Iterator[_Held]:
-    name = f"{permission}_cluster"
-    yield from _held(ClusterGroupObjectPermission, ClusterUserObjectPermission, name, by_group, by_name)
+def _on(noun: str, permission: str, things: Sequence[int]) -> Iterator[_Held]:
+    sql = _HELD.format(noun=noun, by_group=_ON, by_name=_ON)
+    return (_Held(*row) for row in ask(sql, codename=f"{permission}_{noun}", things=list(things)))
 
 
-def _held(
-    groups: Any, users: Any, codename: str, by_group: dict[str, Any], by_name: dict[str, Any]
-) -> Iterator[_Held]:
-    permission = {"permission__codename": codename, "permission__content_type__app_label": "sessions_app"}
-    members = groups.objects.filter(**permission, **by_group, group__user__isnull=False)
-    for thing, group, identity in members.values_list("content_object", "group__name", "group__user"):
-        yield _Held(thing, group, identity)
-    named = users.objects.filter(**permission, **by_name)
-    for thing, identity in named.values_list("content_object", "user"):
-        yield _Held(thing, "", identity)
+def _by(noun: str, permission: str, identity: int) -> Iterator[_Held]:
+    by_group, by_name = "mine.identity_id = %(who)s", "held.user_id = %(who)s"
+    sql = _HELD.format(noun=noun, by_group=by_group, by_name=by_name)
+    return (_Held(*row) for row in ask(sql, codename=f"{permission}_{noun}", who=identity))

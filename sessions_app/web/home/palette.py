@@ -9,6 +9,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import reverse
 
 from accounts.models import Identity
+from broker.kernel import clock
 from sessions_app.models import AccessRequest, Grant, Workflow
 from sessions_app.queries.search import Found, exact, search
 from sessions_app.web.docs.guides_page import search_guides
@@ -55,7 +56,7 @@ def _groups(reader: Identity, text: str) -> Iterator[tuple[str, list[Item]]]:
     opens = [_exact(hit)] if hit is not None else []
     if opens:
         yield EXACT, opens
-    found = search(reader, text, runs=False)
+    found = search(reader, text, clock.now(), runs=False)
     for title, items in (
         ("Clusters", [_named("cluster", "cluster", one.name, "cluster") for one in found.clusters]),
         ("People and machines", _people(found)),

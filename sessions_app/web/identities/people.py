@@ -24,7 +24,8 @@ from sessions_app.web.display.states import plural
 from sessions_app.web.forms.saving import SaveResult
 from sessions_app.web.identities import people_page as reads
 from sessions_app.web.identities.identity_form import add_identity, press_group
-from sessions_app.web.identities.who_can_page import WhoCan, who_can, who_can_form
+from sessions_app.web.identities.who_can_form import who_can_form
+from sessions_app.web.identities.who_can_page import WhoCan, who_can
 from sessions_app.web.layout.views import ACT, FORM, back, page, who
 
 LONGEST = 100
@@ -236,16 +237,16 @@ def switch(request: HttpRequest, identity: int) -> HttpResponse:
 @page()
 def can(request: HttpRequest) -> HttpResponse:
     """Show who can run a command on a cluster, now or after a request."""
-    me = who(request)
+    me, now = who(request), clock.now()
     asked = {name: _text(request, name) for name in ("cluster", "target", "set")}
     asked["line"] = _text(request, "line", LONGEST_LINE)
-    form = who_can_form(me, asked["cluster"])
+    form = who_can_form(me, asked["cluster"], now)
     answer: WhoCan | None = None
     if form.cluster and (asked["line"] or asked["set"]):
         answer = who_can(
             form.cluster,
             me,
-            clock.now(),
+            now,
             target=asked["target"],
             line=asked["line"],
             command_set=asked["set"],

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Prefetch, Q, QuerySet
+from django.db.models import QuerySet
 
 from accounts.models import Identity
 from sessions_app.connectors.registry import commands_of
 from sessions_app.models import (
     AccessPolicy,
     Cluster,
-    CommandSet,
     CommandSetVersion,
     Grant,
     GrantState,
-    Target,
 )
 from sessions_app.policy.commands.answers import Allowed, CompiledSet, Refused
 from sessions_app.policy.commands.kinds import compile_open, decide
@@ -27,28 +26,18 @@ from sessions_app.policy.durations import say_duration
 from sessions_app.policy.policies import PolicyDocument
 from sessions_app.policy.windows import covering, upcoming
 from sessions_app.queries.catalog import command_sets as commands
-from sessions_app.queries.identities.people import known_people
+from sessions_app.queries.identities.people import known_if, sees_others
 from sessions_app.queries.identities.permissions import Way, who_may
 from sessions_app.queries.requests import facts
+from sessions_app.queries.statements.composed import Listed, Tabled, among, tabled
 from sessions_app.queries.statements.related_names import with_names
 from sessions_app.web.display.states import Look, plural
 from sessions_app.web.identities.people_page import urgency
+from sessions_app.web.identities.who_can_form import POLICIES
 
 MOST_GRANTS = 500
 MOST_SHOWN = 50
 MOST_PEOPLE = 100
-
-
-@dataclass(frozen=True, slots=True)
-class Form:
-    """The choices: clusters whose access the reader can see, and the targets and command sets of the selected
-    cluster.
-    """
-
-    clusters: Sequence[Cluster]
-    cluster: Cluster | None
-    targets: Sequence[Target]
-    sets: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,48 +137,29 @@ class _Crowd:
         return Asker(identity, ways, bool(groups.intersection(glass)), pk in self.known)
 
 
-def _crowd(ids: Collection[int], reader: Identity) -> _Crowd:
-    there = Identity.objects.active().filter(pk__in=ids).select_related("owner").prefetch_related("groups")
-    known = known_people(reader).filter(pk__in=ids).values_list("pk", flat=True)
-    return _Crowd({identity.pk: identity for identity in there}, frozenset(known))
+def _crowd(ids: Collection[int], reader: Identity, now: dt.datetime) -> _Crowd:
+    there = _ACTIVE(reader, now, people=list(ids)) if ids else ()
+    known = _known(reader.is_superuser or sees_others(reader))(reader, now, people=list(ids)) if ids else ()
+    return _Crowd({identity.pk: identity for identity in there}, frozenset(pk for (pk,) in known))
 
 
-def looked_into(reader: Identity) -> QuerySet[Cluster]:
-    """Return the live clusters whose access the reader can see: with the permission to view, approve or
-    administer on the cluster or on one of its policies.
-    """
-    live = Cluster.objects.live()
-    if reader.is_superuser:
-        return live
-    looks = "view", "approve", "administer"
-    covered = AccessPolicy.clusters.through.objects.filter(
-        accesspolicy_id__in=AccessPolicy.objects.holding(reader, *looks)
+_ACTIVE = Listed(
+    lambda _, __, people: (
+        Identity.objects.active()
+        .filter(among("pk", people))
+        .select_related("owner")
+        .prefetch_related("groups")
+    ),
+    people=list,
+)
+
+
+@functools.cache
+def _known(sees: bool) -> Tabled:  # a key
+    return Tabled(
+        lambda reader, _, people: known_if(reader, sees=sees).filter(among("pk", people)).values_list("pk"),
+        people=list,
     )
-    return live.filter(
-        Q(pk__in=Cluster.objects.holding(reader, *looks)) | Q(pk__in=covered.values("cluster_id"))
-    )
-
-
-def who_can_form(reader: Identity, name: str) -> Form:
-    """Return the form's choices for the named cluster, or for the only cluster."""
-    clusters = list(looked_into(reader).order_by("name"))
-    only = clusters[0] if len(clusters) == 1 and not name else None
-    cluster = next((one for one in clusters if one.name == name), only)
-    targets = list(Target.objects.live().filter(cluster=cluster).order_by("name")) if cluster else []
-    sets = CommandSet.objects.live().filter(policies__in=_policies(reader, cluster)) if cluster else None
-    names = sets.distinct().order_by("name").values_list("name", flat=True) if sets is not None else ()
-    return Form(clusters, cluster, targets, list(names))
-
-
-def _policies(reader: Identity, cluster: Cluster) -> QuerySet[AccessPolicy]:
-    """Return the live policies on a cluster whose access the reader can see."""
-    found = AccessPolicy.objects.live().filter(clusters=cluster)
-    if reader.is_superuser:
-        return found
-    looks = "view", "approve", "administer"
-    if Cluster.objects.held_by(reader, *looks).filter(pk=cluster.pk).exists():
-        return found
-    return found.held_by(reader, *looks)
 
 
 def who_can(
@@ -206,22 +176,13 @@ def who_can(
 
     The decisions use the gateway's own function. Only grants and policies that the reader can see count.
     """
-    live = _live(cluster, reader, now, target)
-    if command_set:
-        live = live.filter(command_set_version__command_set__name=command_set)
-    grants = list(live.values_list(*(_WHAT if line else ("pk",)))[: MOST_GRANTS + 1])
+    live = tabled(_live, cluster.pk, target, command_set, _WHAT if line else ("pk",))
+    grants = live(reader, now)
     answers = _answers(grants[:MOST_GRANTS], line)
-    published = CommandSetVersion.objects.filter(published_at__isnull=False).order_by("-number")
-    sets = CommandSet.objects.live().prefetch_related(Prefetch("versions", published))
-    policies = list(
-        _policies(reader, cluster)
-        .distinct()
-        .order_by("name")
-        .prefetch_related(Prefetch("command_sets", sets))
-    )
+    policies = POLICIES(reader, now, cluster=cluster.pk)
     asking, misses = _by_asking(policies, cluster, reader, now, line, command_set)
     return WhoCan(
-        now=_shown(live, answers),
+        now=_shown(answers, reader, now),
         more=max(0, len(answers) - MOST_SHOWN),
         asking=asking,
         misses=misses,
@@ -229,7 +190,14 @@ def who_can(
     )
 
 
-def _live(cluster: Cluster, reader: Identity, now: dt.datetime, target: str) -> QuerySet[Grant]:
+def _live(
+    reader: Identity,
+    now: dt.datetime,
+    cluster: int,
+    target: str,
+    command_set: str,
+    columns: Sequence[str],
+) -> QuerySet[Grant, Any]:
     found = Grant.objects.visible_to(reader).filter(
         cluster=cluster,
         state=GrantState.ACTIVE,
@@ -243,7 +211,9 @@ def _live(cluster: Cluster, reader: Identity, now: dt.datetime, target: str) -> 
                 target__name=target, target__cluster=cluster, target__removed_at__isnull=True
             ).values("grant_id")
         )
-    return found.order_by("expires_at", "pk")
+    if command_set:
+        found = found.filter(command_set_version__command_set__name=command_set)
+    return found.order_by("expires_at", "pk").values_list(*columns)[: MOST_GRANTS + 1]
 
 
 # Read only the columns that a decision on a line needs. The listed grants are later read in full.
@@ -283,8 +253,18 @@ def _allowed(
     return answer if isinstance(answer, Allowed) else None
 
 
-def _shown(live: QuerySet[Grant], answers: dict[int, tuple[bool, str]]) -> list[Now]:
-    grants = with_names(live.filter(pk__in=list(answers)[:MOST_SHOWN])).select_related("holder__owner")
+_GRANTS = Listed(
+    lambda _, __, grants: (
+        with_names(Grant.objects.filter(among("pk", grants)))
+        .select_related("holder__owner")
+        .order_by("expires_at", "pk")
+    ),
+    grants=list,
+)
+
+
+def _shown(answers: dict[int, tuple[bool, str]], reader: Identity, now: dt.datetime) -> list[Now]:
+    grants = _GRANTS(reader, now, grants=list(answers)[:MOST_SHOWN]) if answers else ()
     return [Now(grant, *answers[grant.pk], urgency(grant)) for grant in grants]
 
 
@@ -301,7 +281,7 @@ def _by_asking(
     wanted: str,
 ) -> tuple[list[Asking], list[Miss]]:
     people = who_may("request", policies, cluster.pk, cluster.name)
-    crowd = _crowd({pk for who in people.values() for pk in who}, reader)
+    crowd = _crowd({pk for who in people.values() for pk in who}, reader, now)
     asking: list[Asking] = []
     misses: dict[str, Miss] = {}
     fitting = commands_of(cluster.kind)

@@ -145,5 +145,7 @@ def find(request: HttpRequest) -> HttpResponse:
         names = {Grant: "grant", Workflow: "incident"}
         return redirect(names.get(type(hit), "request"), hit.ref)
     return render(
-        request, "ui/search.html", {"q": text, "found": search(who(request), text) if text else None}
+        request,
+        "ui/search.html",
+        {"q": text, "found": search(who(request), text, clock.now()) if text else None},
     )

@@ -2,6 +2,8 @@
 
 from urllib.parse import quote
 
+from accounts.models import Identity
+from sessions_app.queries.search import search
 from tests.support.world import acts
 
 
@@ -62,3 +64,13 @@ def test_commands_and_a_number_alone_are_found_too(world, api, now):
     assert hits(api("alice"), str(grant.request.number))[0] == ("request", grant.request.ref)
     for text in ("restart nginx", "echo log", str(grant.request.number)):
         assert hits(api("charlie"), text) == []
+
+
+def test_a_token_for_one_workflow_finds_it_alone(world):
+    mine, other = world.incident(), world.incident()
+    alice = Identity.objects.get(pk=world.alice.pk)
+    assert {one.ref for one in search(alice, "INC-", world.now).workflows} == {mine.ref, other.ref}
+    alice.bound_to = mine.ref
+    found = search(alice, "INC-", world.now)
+    assert [one.ref for one in found.workflows] == [mine.ref]
+    assert [one.name for one in search(alice, "web", world.now).clusters] == ["web"]
