@@ -33,7 +33,7 @@ UNREADABLE = Look("warn", "alert", "Can't be read now")
 # The maximum number of recordings shown before and after the current one.
 NEIGHBORS = 12
 # The number of runs examined for one page of the list.
-SPAN = 100_000
+SPAN = 20_000
 FEWEST_ROWS, MOST_ROWS = 8, 24
 
 log = structlog.get_logger(__name__)
