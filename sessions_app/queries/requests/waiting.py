@@ -18,6 +18,7 @@ from sessions_app.models import (
     CommandRun,
     Comment,
     Grant,
+    GrantQuerySet,
     RequestState,
     requestable,
 )
@@ -61,13 +62,9 @@ def reviews_for(identity: Identity) -> QuerySet[Grant]:
     return with_names(deciders.reviews_for(identity)).order_by("review_due_at", "pk")
 
 
-def live_glass_for(identity: Identity) -> QuerySet[Grant]:
-    """Return the active access without approval that the identity will be asked to review, newest first."""
-    return (
-        with_names(deciders.to_be_reviewed_by(identity).before_end())
-        .select_related("request")
-        .order_by("-pk")
-    )
+def live_glass_for(identity: Identity) -> GrantQuerySet:
+    """Return the active access without approval that the identity will be asked to review."""
+    return deciders.to_be_reviewed_by(identity).before_end()
 
 
 def releases_for(identity: Identity, now: dt.datetime) -> QuerySet[Grant]:

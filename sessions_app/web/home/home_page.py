@@ -236,13 +236,17 @@ def _others(reader: Identity, _: dt.datetime) -> QuerySet[Grant]:
     return _with_endable(with_names(first_of(found, "expires_at", "pk", most=MOST)), reader)
 
 
+def _glass(reader: Identity, _: dt.datetime) -> QuerySet[Grant]:
+    first = first_of(waiting.live_glass_for(reader), "-pk", most=MOST)
+    return _with_endable(with_names(first).select_related("request"), reader)
+
+
 def _mine(reader: Identity, _: dt.datetime) -> QuerySet[Grant]:
     found = Grant.objects.not_ended().filter(holder=reader)
     return with_names(first_of(found, "expires_at", "pk", most=MOST), rules=True)
 
 
-_MINE, _OTHERS = Listed(_mine), Listed(_others)
-_GLASS = Listed(lambda reader, _: _with_endable(waiting.live_glass_for(reader), reader)[:MOST])
+_MINE, _OTHERS, _GLASS = Listed(_mine), Listed(_others), Listed(_glass)
 _ASKED = Listed(
     lambda reader, now: with_names(first_of(own_pending(reader, now), "-number", most=MOST), rules=True)
 )
