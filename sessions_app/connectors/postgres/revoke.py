@@ -1,6 +1,7 @@
 """Remove the roles of a grant, in an order that leaves no gap.
 
-First, new logins are refused. Sessions are then terminated by the role's OID until there are none.
+First, the sessions are signaled to end, so that they don't wait for the steps that follow. New logins are
+then refused, and sessions are terminated by the role's OID until there are none.
 Memberships are revoked, so that privileges are gone in every database. Prepared transactions, which keep
 locks, are rolled back. Then the roles' objects, their privileges, and what they granted to others are
 removed, in each database that the server's shared catalog lists. The roles are dropped, and sessions are
@@ -49,6 +50,13 @@ _TERMINATE: LiteralString = (
     "SELECT pid, pg_terminate_backend(pid) FROM pg_stat_activity WHERE usesysid = ANY (%s)"
 )
 
+# A session that uses a replication slot is terminated only after its slot was saved in the role's comment.
+_CUT: LiteralString = """
+SELECT a.pid, pg_terminate_backend(a.pid) FROM pg_stat_activity a
+WHERE a.usesysid = ANY (%s) AND a.backend_type = 'client backend'
+  AND NOT EXISTS (SELECT FROM pg_replication_slots s WHERE s.active_pid = a.pid)
+"""
+
 _EXPIRE: LiteralString = """
 SELECT count(pg_terminate_backend(a.pid)) FROM pg_stat_activity a JOIN pg_roles r ON r.oid = a.usesysid
 WHERE r.rolname = ANY (%s) AND r.rolvaliduntil <= clock_timestamp()
@@ -64,7 +72,8 @@ class _Work:
     budget: Budget
     found: dict[str, RoleFacts] = field(default_factory=dict)
     numbers: set[int] = field(default_factory=set)
-    ended: int = 0
+    # The process IDs of the sessions that were terminated.
+    ended: set[int] = field(default_factory=set)
     rolled_back: int = 0
     detail: dict[str, Json] = field(default_factory=dict)
     timings: dict[str, Json] = field(default_factory=dict)
@@ -99,6 +108,7 @@ def revoke(lease: LeaseSpec, budget: Budget) -> Evidence:
     asked = now_text()
     with connected(lease.place, budget, purpose=f"stint {lease.grant_ref}") as server:
         work = _Work(server, lease, budget)
+        _cut(work)
         left = _unmade(work)
         with work.step("compare"):
             compared, new = appeared(server, lease.before, budget)
@@ -109,6 +119,12 @@ def revoke(lease: LeaseSpec, budget: Budget) -> Evidence:
         gone=not any(left.values()),
         detail={"asked_at": asked, "answered_at": now_text(), **left, **work.detail, "ms": work.timings},
     )
+
+
+def _cut(work: _Work) -> None:
+    """Signal the sessions to end. If that fails, a later step fails and says why."""
+    with contextlib.suppress(ConnectorError):
+        work.ended |= {row[0] for row in work.server.rows(_CUT, (_known_oids(work.lease),))}
 
 
 def expire(lease: LeaseSpec, budget: Budget) -> int:
@@ -152,8 +168,8 @@ def _unmake(work: _Work) -> None:
         kept_login = _forbid_login(work)
     with work.step("backends"):
         slots = held_slots(work.server, work.found, work.oids)
-        work.ended += end_backends(work.server, work.oids, work.budget)
-        work.detail["backends_ended"] = work.ended
+        work.ended |= end_backends(work.server, work.oids, work.budget)
+        work.detail["backends_ended"] = len(work.ended)
     with work.step("memberships"):
         work.detail["memberships_revoked"] = _leave_roles(work)
         given = revoke_onward_memberships(work.server, work.oids)
@@ -169,7 +185,7 @@ def _unmake(work: _Work) -> None:
         _drop(work)
     with work.step("last_look"):
         # A session that was logging in when NOLOGIN was set is now visible, and has no privileges left.
-        work.detail["late_backends_ended"] = end_backends(work.server, work.oids, work.budget)
+        work.detail["late_backends_ended"] = len(end_backends(work.server, work.oids, work.budget))
 
 
 def _forbid_login(work: _Work) -> ConnectorError | None:
@@ -204,7 +220,7 @@ def _alter_no_login(work: _Work, role: str) -> None:
                 work.server.run(sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(LOCK_PATIENCE)))
                 work.server.run(sql.SQL("ALTER ROLE {} NOLOGIN").format(sql.Identifier(role)))
         except LockedError:
-            work.ended += end_backends(work.server, work.oids, work.budget)
+            work.ended |= end_backends(work.server, work.oids, work.budget)
             _roll_back(work)
         else:
             return
@@ -217,8 +233,8 @@ def _roll_back(work: _Work) -> None:
     work.detail["prepared_rolled_back"] = work.rolled_back
 
 
-def end_backends(server: Server, oids: Sequence[int], budget: Budget) -> int:
-    """Terminate the sessions of roles until none is left, and return how many there were.
+def end_backends(server: Server, oids: Sequence[int], budget: Budget) -> set[int]:
+    """Terminate the sessions of roles until none is left, and return their process IDs.
 
     Raises ConnectorError if a session does not end.
     """
@@ -232,7 +248,7 @@ def end_backends(server: Server, oids: Sequence[int], budget: Budget) -> int:
             )
         time.sleep(pause)
         pause = min(LAST_PAUSE, pause * 2)
-    return len(ended)
+    return ended
 
 
 def _signal(server: Server, oids: Sequence[int]) -> set[int]:

@@ -90,6 +90,19 @@ def test_no_template_role_lends_its_name_where_postgresql_can_keep_it(shop):
         assert dead(session)
 
 
+def test_a_session_ends_before_an_end_reads_anything_about_its_role(shop):
+    given = shop.give(*WRITE)
+    with given.login() as session, shop.server.admin() as admin:
+        with admin.transaction():
+            # The comments on roles.
+            admin.execute("LOCK TABLE pg_shdescription IN ACCESS EXCLUSIVE MODE")
+            revoking = Started(given.revoke)
+            eventually(lambda: dead(session))
+        evidence = revoking.result()
+    assert evidence.gone
+    assert evidence.detail["backends_ended"] == 1
+
+
 def test_what_a_holder_made_in_several_databases_goes_to_a_role_that_can_do_nothing(shop):
     given = shop.give()
     for database in ("shop", "other"):
