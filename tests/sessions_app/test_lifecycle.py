@@ -7,6 +7,7 @@ import contextlib
 import datetime as dt
 from dataclasses import dataclass, field
 
+import pytest
 from django.db import connection, transaction
 from django.db.models import F
 from hypothesis import HealthCheck, settings
@@ -428,7 +429,14 @@ class Lifecycle(RuleBasedStateMachine):
         assert verify(connection=connection, from_seq=self.first_entry).ok
 
 
-def test_whatever_happens_in_whatever_order_the_promises_hold(db, now, fake_targets):
+@pytest.fixture
+def patient_db(db):
+    """The database, whose connection also survives if a busy machine stops this process for a while."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+
+
+def test_whatever_happens_in_whatever_order_the_promises_hold(patient_db, now, fake_targets):
     class Machine(Lifecycle):
         fake = fake_targets
         started_at = now
