@@ -1,7 +1,9 @@
 """Stint's processes, started and restarted as by systemd, and their nginx configuration."""
 
 import contextlib
+import math
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -18,6 +20,9 @@ from tests.faults.clients import PUBLIC
 
 # The same as in the systemd units.
 RESTART_S = 1.0
+_WEIGHT = re.compile(r"^CPUWeight=(\d+)$", re.MULTILINE)
+# systemd.resource-control(5): without CPUWeight.
+_USUAL_WEIGHT = 100
 _NGINX = """
 daemon off;
 worker_processes 1;
@@ -34,12 +39,16 @@ http {{
 
 @dataclass
 class Process:
-    """One process, which is restarted whenever it ends, unless it is ``down``."""
+    """One process, which is restarted whenever it ends, unless it is ``down``.
+
+    ``weight`` is its share of CPU time, as CPUWeight in its systemd unit.
+    """
 
     name: str
     argv: list[str]
     env: Mapping[str, str]
     folder: Path
+    weight: int = _USUAL_WEIGHT
     starts: int = 0
     down: bool = False
     _running: subprocess.Popen[bytes] | None = field(default=None, repr=False)
@@ -62,6 +71,7 @@ class Process:
                         stderr=log,
                         start_new_session=True,
                     )
+                _share(self._running.pid, self.weight)
                 self.starts += 1
                 self._running.wait()
                 # KillMode=mixed: its remaining processes are killed.
@@ -81,17 +91,32 @@ class Process:
                 os.kill(self._running.pid, number)
 
 
-class Processes:
-    """All of them by name, each kept by a thread."""
+def _share(pid: int, weight: int) -> None:
+    """Give a new session this share of CPU time, as systemd gives it to a unit.
 
-    def __init__(self, folder: Path) -> None:
+    One step of a nice value is a factor of 1.25. If the kernel groups processes by session (autogroup in
+    sched(7)), only the value of the session counts; otherwise that of its processes.
+    """
+    nice = -round(math.log(weight / _USUAL_WEIGHT, 1.25))
+    with contextlib.suppress(OSError):
+        Path(f"/proc/{pid}/autogroup").write_text(str(nice), encoding="ascii")
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, pid, nice)
+
+
+class Processes:
+    """All of them by name, each kept by a thread. ``weights`` has the CPUWeight of each kind."""
+
+    def __init__(self, folder: Path, weights: Mapping[str, int]) -> None:
         self._folder, self._over = folder, threading.Event()
+        self._weights = weights
         self.by_name: dict[str, Process] = {}
         self._threads: list[threading.Thread] = []
 
     def add(self, name: str, argv: list[str], env: Mapping[str, str]) -> Process:
         """Start one."""
-        process = self.by_name[name] = Process(name, argv, env, self._folder)
+        weight = self._weights.get(name.partition("-")[0], _USUAL_WEIGHT)
+        process = self.by_name[name] = Process(name, argv, env, self._folder, weight)
         self._threads.append(
             threading.Thread(target=process.keep, args=(self._over,), name=name, daemon=True)
         )
@@ -116,9 +141,9 @@ def manage(*words: str) -> list[str]:
     return [sys.executable, "manage.py", *words]
 
 
-def settings(folder: Path) -> dict[str, str]:
+def settings(folder: Path) -> tuple[dict[str, str], dict[str, int]]:
     """Write what `manage.py production` writes for this machine; return the environment that its units give
-    the processes.
+    the processes, and their CPUWeight by kind.
     """
     certificate, key = folder / "fullchain.pem", folder / "privkey.pem"
     options = parse(
@@ -142,9 +167,19 @@ def settings(folder: Path) -> dict[str, str]:
     words = shlex.split(texts["etc/stint/stint.env"], comments=True)
     env = dict(word.split("=", 1) for word in words)
     del env["STINT_SECRET_KEY_FILE"]
-    return {
+    env = {
         **{name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ},
         **env,
         "STINT_SECRET_KEY": texts["etc/stint/secret_key"].strip(),
         "PYTHONUNBUFFERED": "1",
     }
+    return env, _weights(texts)
+
+
+def _weights(texts: Mapping[str, str]) -> dict[str, int]:
+    found = {}
+    for path, text in texts.items():
+        unit, weight = re.search(r"/stint-(\w+)@\.service$", path), _WEIGHT.search(text)
+        if unit and weight:
+            found[unit[1]] = int(weight[1])
+    return found

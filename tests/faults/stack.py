@@ -175,7 +175,8 @@ def _made(folder: Path, pair: Pair, all_of: contextlib.ExitStack) -> Stack:
         ["mount", "-t", "tmpfs", "-o", f"size={_STATE_MIB}m,mode=700", "tmpfs", str(folder / "state")],
         check=True,
     )
-    env = settings(folder) | {
+    given, weights = settings(folder)
+    env = given | {
         "REDIS_URL": f"redis://127.0.0.1:{ports['queue'][0]}/0",
         "STINT_STATE_DIR": str(folder / "state"),
         "STINT_SSH_HOST": "127.0.0.1",
@@ -189,7 +190,8 @@ def _made(folder: Path, pair: Pair, all_of: contextlib.ExitStack) -> Stack:
     urls = {f"database-{node}": pair.url(ports=tuple(ports[f"database-{node}"])) for node in _NODES}
     urls["webhook"] = f"http://127.0.0.1:{ports['webhook'][0]}/stint"
     by_name = {name: [opened[at] for at in ats] for name, ats in ports.items()}
-    return Stack(folder, pair, env, urls, Processes(folder), {}, by_name, mail, hook, valkey_port=valkey_port)
+    processes = Processes(folder, weights)
+    return Stack(folder, pair, env, urls, processes, {}, by_name, mail, hook, valkey_port=valkey_port)
 
 
 def _set_up_django(made: Stack) -> None:

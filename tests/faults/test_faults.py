@@ -10,6 +10,7 @@ from tests.environment import ROOT
 from tests.faults.breaks import KINDS
 from tests.faults.judge import Facts, Outage, Use, broken, lateness, report
 from tests.faults.plan import EVERY, QUIET, planned
+from tests.faults.processes import settings
 
 USE = Use("GR-1", "daemon", "web-1", "deadline", ended=100.0, gone=100.1)
 REVOKED = replace(USE, cause="revoke")
@@ -45,6 +46,12 @@ def test_a_seed_says_what_breaks_when():
         assert one.at + one.lasts < then.at
         assert (then.at - one.at) % EVERY == 0
     assert plan[-1].at + QUIET < 600
+
+
+def test_processes_share_the_cpu_as_their_units_say_and_those_that_keep_deadlines_come_first(tmp_path):
+    _, weights = settings(tmp_path)
+    assert weights.keys() == {"web", "streams", "worker", "gateway"}
+    assert min(weights["gateway"], weights["worker"]) > max(weights["web"], weights["streams"])
 
 
 def test_every_failure_of_the_contract_is_caused_or_shown_by_a_test():

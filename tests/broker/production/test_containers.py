@@ -63,6 +63,17 @@ def test_nothing_runs_with_rights(objects):
         assert container["resources"]["limits"]["memory"]
 
 
+def assert_deadlines_come_first(shares: dict[str, int]) -> None:
+    assert min(shares["gateway"], shares["worker"]) > max(shares["web"], shares["streams"])
+
+
+def test_what_keeps_deadlines_gets_more_cpu_than_pages_when_there_is_too_little(objects):
+    asked = {name: container["resources"]["requests"]["cpu"] for name, _, container in pods(objects)}
+    assert_deadlines_come_first(
+        {name: int(cpu[:-1]) if cpu.endswith("m") else int(cpu) * 1000 for name, cpu in asked.items()}
+    )
+
+
 def test_only_migrations_get_the_role_that_owns_the_record(objects):
     owners = {
         name
@@ -173,6 +184,11 @@ def test_compose_runs_all_of_stint_without_rights(compose):
         if one["command"][0] == "serve":
             assert python_argv(parse(one["command"][1:]))
     assert {name for name, one in ours.items() if "DATABASE_OWNER_URL" in one["environment"]} == {"migrate"}
+
+
+def test_compose_gives_what_keeps_deadlines_more_cpu_than_pages(compose):
+    shares = {name: one.get("cpu_shares", 1024) for name, one in compose["services"].items()}
+    assert_deadlines_come_first(shares)
 
 
 def test_compose_makes_the_database_as_the_guide_does(compose):
