@@ -190,17 +190,21 @@ class MCP:
 
     def again(self, *, target: str, holder: str, gateway: str, credential: Any) -> str:
         """Try once more; return what came of it, empty if it was refused."""
-        with contextlib.suppress(OSError, http.client.HTTPException, ValueError):
-            return self._call(credential)
+        with (
+            contextlib.suppress(OSError, http.client.HTTPException, ValueError),
+            contextlib.closing(TrustingConnection(PUBLIC, 443)) as site,
+        ):
+            return self._call(site, credential)
         return ""
 
     def _calls(self, credential: Any) -> Iterator[bool]:
         wait = threading.Event()
-        while self._call(credential):
-            yield True
-            wait.wait(2 * EVERY_S)
+        with contextlib.closing(TrustingConnection(PUBLIC, 443)) as site:
+            while self._call(site, credential):
+                yield True
+                wait.wait(2 * EVERY_S)
 
-    def _call(self, credential: Any) -> str:
+    def _call(self, site: http.client.HTTPConnection, credential: Any) -> str:
         """Return the tool's result; empty if the call was refused."""
         meta = {
             f"io.modelcontextprotocol/{name}": value
@@ -216,14 +220,13 @@ class MCP:
             "Mcp-Name": "read_ticket",
             "Host": PUBLIC,
         }
-        with contextlib.closing(TrustingConnection(PUBLIC, 443)) as site:
-            site.request(
-                "POST",
-                urlsplit(credential["MCP address"]).path,
-                json.dumps({"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": params}),
-                headers,
-            )
-            said = site.getresponse().read().decode()
+        site.request(
+            "POST",
+            urlsplit(credential["MCP address"]).path,
+            json.dumps({"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": params}),
+            headers,
+        )
+        said = site.getresponse().read().decode()
         return said if "The link is broken" in said else ""
 
 

@@ -3,6 +3,7 @@ gateways.
 """
 
 import contextlib
+import datetime as dt
 import http.client
 import json
 import random
@@ -54,6 +55,7 @@ class Life:
     used: bool = False
     acts: list[Act] = field(default_factory=list)
     active_at: float = 0.0
+    expires_at: float = 0.0
     credential: dict[str, str] = field(default_factory=dict)
     after_end: str = ""
 
@@ -72,6 +74,7 @@ class People:
     refusals: list[str] = field(default_factory=list)
     crashed: list[str] = field(default_factory=list)
     _threads: list[threading.Thread] = field(default_factory=list)
+    _own: threading.local = field(default_factory=threading.local)
 
     def begin(self, seed: int) -> None:
         """Let each holder use one grant after another."""
@@ -94,7 +97,8 @@ class People:
         hosts = next(one for one in self.uses if isinstance(one, SSH))
         life = Life(who, hosts, hosts.kinds[0], hosts.targets[0], next(iter(SSH_PORTS)), revokes=False, tag=0)
         with contextlib.suppress(Refused):
-            return self._wait(life, self._approved(life, DURATIONS[0]))
+            self._approved(life, DURATIONS[0])
+            return self._wait(life)
         return False
 
     def _live_on(self, name: str, chance: random.Random) -> None:
@@ -119,8 +123,8 @@ class People:
             self.over.wait(rest)
 
     def _live(self, life: Life, duration: int, revoked_after: float) -> None:
-        ref = self._approved(life, duration)
-        if not self._wait(life, ref):
+        self._approved(life, duration)
+        if not self._wait(life):
             return
         self.lives.append(life)
         client = self._start(life)
@@ -128,6 +132,8 @@ class People:
             if life.revokes:
                 time.sleep(max(0.0, life.active_at + revoked_after - time.time()))
                 self._revoke(life)
+            else:
+                time.sleep(max(0.0, life.expires_at - time.time()))
             self._until_over(life)
         finally:
             client.stop()
@@ -139,7 +145,7 @@ class People:
         }
         life.after_end = life.uses.again(**about)
 
-    def _approved(self, life: Life, duration: int) -> str:
+    def _approved(self, life: Life, duration: int) -> None:
         cluster, command_set, parameters = life.uses.asks
         asked = {
             "cluster": cluster,
@@ -150,30 +156,24 @@ class People:
         }
         request = self.call(life.holder, "POST", "/requests", asked)
         life.acts.append(Act("request.created", request["ref"]))
-        self.call(
+        decided = self.call(
             APPROVER,
             "POST",
             f"/requests/{request['ref']}/verdicts",
             {"verdict": "approve", "digest": request["digest"]},
         )
         life.acts.append(Act("request.approved", request["ref"]))
-        return str(request["ref"])
+        life.grant = decided["grant"]
 
-    def _wait(self, life: Life, ref: str) -> bool:
+    def _wait(self, life: Life) -> bool:
         """Wait until the grant is active. Return False if it ended before that."""
         until = time.monotonic() + WAIT_S
         while time.monotonic() < until:
             with contextlib.suppress(Refused):
-                life.grant = (
-                    life.grant or self.call(life.holder, "GET", f"/requests/{ref}", None)["grant"] or ""
-                )
-                grant = (
-                    self.call(life.holder, "GET", f"/grants/{life.grant}", None)
-                    if life.grant
-                    else {"state": ""}
-                )
+                grant = self.call(life.holder, "GET", f"/grants/{life.grant}", None)
                 if grant["state"] == "active":
                     life.active_at = time.time()
+                    life.expires_at = dt.datetime.fromisoformat(grant["expires_at"]).timestamp()
                     return True
                 if grant["state"] in ("revoking", "ended"):
                     return False
@@ -211,10 +211,10 @@ class People:
     def _until_over(self, life: Life) -> None:
         until = time.monotonic() + STUCK_S
         while time.monotonic() < until:
+            time.sleep(0.5)
             with contextlib.suppress(Refused):
                 if self.call(life.holder, "GET", f"/grants/{life.grant}", None)["state"] == "ended":
                     return
-            time.sleep(0.5)
 
     def call(self, who: str, method: str, path: str, body: dict[str, Any] | None) -> Any:
         """Call the API as a person. Raises Refused."""
@@ -223,15 +223,23 @@ class People:
             "Content-Type": "application/json",
             "Host": PUBLIC,
         }
+        site = self._site()
         try:
-            with contextlib.closing(TrustingConnection(PUBLIC, 443)) as site:
-                site.request(method, f"/api/v1{path}", None if body is None else json.dumps(body), headers)
-                answer = site.getresponse()
-                text = answer.read()
+            site.request(method, f"/api/v1{path}", None if body is None else json.dumps(body), headers)
+            answer = site.getresponse()
+            text = answer.read()
         except (OSError, http.client.HTTPException) as error:
+            # The next call connects again.
+            site.close()
             raise Refused(0, f"{method} {path.split('/')[1]}: {error!r}") from error
         if answer.status >= 300:
             raise Refused(
                 answer.status, f"{method} {path.split('/')[1]}: {text[:200].decode(errors='replace')}"
             )
         return json.loads(text)
+
+    def _site(self) -> TrustingConnection:
+        """Return this thread's connection, which it keeps."""
+        if not hasattr(self._own, "site"):
+            self._own.site = TrustingConnection(PUBLIC, 443)
+        return self._own.site
