@@ -9,10 +9,13 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Container
 
 from tests.support.pace import allow
 
 EVERY_S = 0.05
+# For this long after its start, a process may still become what it is started for.
+SETTLES_S = 10.0
 
 
 def main() -> None:
@@ -20,10 +23,10 @@ def main() -> None:
     tags: dict[bytes, float] = {}
     reader = threading.Thread(target=_read, args=(tags,))
     reader.start()
-    last = time.time()
+    last, processes = time.time(), _Processes()
     while reader.is_alive():
         now = time.time()
-        there = _words()
+        there = processes.tagged(tags)
         for tag, seen in list(tags.items()):
             if tag in there:
                 tags[tag] = now
@@ -48,19 +51,34 @@ def _say(*words: object) -> None:
     print(*words, flush=True)
 
 
-def _words() -> set[bytes]:
-    """Return the arguments of all processes except clients."""
-    found: set[bytes] = set()
-    for name in os.listdir("/proc"):  # noqa: PTH208  # twenty times a second
-        if name.isdigit():
-            try:
-                with open(f"/proc/{name}/cmdline", "rb", buffering=0) as file:
-                    words = file.read().split(b"\0")
-            except OSError:
-                continue
-            if words[0] not in (b"ssh", b"kubectl"):
-                found.update(words)
-    return found
+class _Processes:
+    """All processes except clients. Arguments are read again only while they can change, or have a tag."""
+
+    def __init__(self) -> None:
+        # When each process was first seen, and its tags.
+        self._known: dict[str, tuple[float, set[bytes]]] = {}
+
+    def tagged(self, tags: Container[bytes]) -> set[bytes]:
+        """Return the tags that processes have among their arguments."""
+        now, before = time.monotonic(), self._known
+        self._known = {}
+        for name in os.listdir("/proc"):  # noqa: PTH208  # twenty times a second
+            if name.isdigit():
+                since, own = before.get(name, (now, set()))
+                if own or now - since < SETTLES_S:
+                    own = {word for word in _words(name) if word in tags}
+                self._known[name] = since, own
+        return set().union(*(own for _, own in self._known.values()))
+
+
+def _words(name: str) -> list[bytes]:
+    """Return the arguments of a process; none if it is gone or a client."""
+    try:
+        with open(f"/proc/{name}/cmdline", "rb", buffering=0) as file:
+            words = file.read().split(b"\0")
+    except OSError:
+        return []
+    return [] if words[0] in (b"ssh", b"kubectl") else words
 
 
 if __name__ == "__main__":
