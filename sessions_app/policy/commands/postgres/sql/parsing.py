@@ -49,7 +49,9 @@ def parse(text: str) -> Sequence[RawStmt]:
 
     Assumes `standard_conforming_strings = on`.
     """
-    _check_nesting(tokens_of(text))
+    if _checked_size(text) > MAX_NESTING:
+        # A shorter text has fewer tokens, because each has at least one byte.
+        _check_nesting(_scanned(text))
     try:
         found: Sequence[RawStmt] = postgast.parse(text).stmts
     except postgast.PgQueryError as error:
@@ -61,6 +63,12 @@ def parse(text: str) -> Sequence[RawStmt]:
 
 def tokens_of(text: str) -> Sequence[Any]:
     """Return the tokens of a text, each with its start and end in bytes. Raises SQLRefused."""
+    _checked_size(text)
+    return _scanned(text)
+
+
+def _checked_size(text: str) -> int:
+    """Return the size of a text in bytes. Raises SQLRefused for a text that can't be scanned safely."""
     try:
         size = len(text.encode())
     except UnicodeEncodeError:
@@ -71,6 +79,10 @@ def tokens_of(text: str) -> Sequence[Any]:
         raise SQLRefused("the SQL contains a NUL character: remove it", "syntax")
     if size >= 256 and _LONG_RUN.search(text):
         raise SQLRefused("the SQL has 256 operator characters in a row: shorten the run", "syntax")
+    return size
+
+
+def _scanned(text: str) -> Sequence[Any]:
     try:
         found: Sequence[Any] = postgast.scan(text).tokens
     except postgast.PgQueryError as error:
