@@ -7,7 +7,7 @@ several commands match, the strictest decides: held first, then destructive befo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from itertools import takewhile
@@ -18,16 +18,16 @@ from postgast.pg_query_pb2 import RawStmt
 from sessions_app.policy.commands.answers import Allowed, Refused, amounts_in
 from sessions_app.policy.commands.budgets import AmountRefused
 from sessions_app.policy.commands.characters import hidden_at, show
-from sessions_app.policy.commands.parameters import Int
 from sessions_app.policy.commands.postgres.sql.compiled import CompiledStatement, Place, constant_fault
 from sessions_app.policy.commands.postgres.sql.parsing import SQLRefused, parse
 from sessions_app.policy.commands.postgres.sql.passes import Passes, read_pass
-from sessions_app.policy.commands.postgres.sql.pieces import Value, identifier, literal, render
+from sessions_app.policy.commands.postgres.sql.pieces import Value, identifier, render
 from sessions_app.policy.commands.postgres.sql.reading import Statement, read_statement
 from sessions_app.policy.commands.postgres.sql.selects import limit_fault, select_fault
 from sessions_app.policy.commands.postgres.sql.showing import Shown, shown_of
 from sessions_app.policy.commands.postgres.sql.types import declared_type, keeps
 from sessions_app.policy.commands.postgres.statement_set import StatementSet
+from sessions_app.policy.commands.postgres.texts import PLACE, Read, declared, exact, recorded, sent
 
 MAX_STATEMENTS = 100
 AT_COMMIT = "its COMMIT waits for a second person"
@@ -35,11 +35,8 @@ _SCROLLS = {0x2: "SCROLL ", 0x4: "NO SCROLL "}
 _SCROLL = 0x2 | 0x4
 # ASENSITIVE, INSENSITIVE and the planner's own option have no effect on results.
 _HARMLESS = 0x8 | 0x10 | 0x100
-_INTEGERS = ("smallint", "integer", "bigint")
 # In place of a secret value where there is no key for its digest.
 HIDDEN = "[secret]"
-# No statement that is allowed contains this character.
-_PLACE = "\0"
 
 __all__ = ("Passes", "Prepared", "Runs", "decide_line", "decide_text", "prepare")
 
@@ -69,16 +66,6 @@ class Runs:
         shown = (*map(digest, self.secrets), "")
         line = "".join(text for pair in zip(self._around, shown, strict=True) for text in pair)
         return replace(self.allowed, argv=(line,))
-
-
-@dataclass(frozen=True, slots=True)
-class _Read:
-    """One statement of a client. ``before`` opens ``cursor``. ``declared`` are its parameters' types."""
-
-    statement: Statement
-    before: str = ""
-    declared: tuple[str, ...] = ()
-    cursor: str = ""
 
 
 def decide_text(compiled: StatementSet, text: str) -> tuple[Passes | Runs | Refused, ...]:
@@ -134,7 +121,7 @@ def prepare(compiled: StatementSet, text: str, types: Sequence[int] = ()) -> Pre
     return _prepared(compiled, read)
 
 
-def _prepared(compiled: StatementSet, read: _Read) -> Prepared | Refused:
+def _prepared(compiled: StatementSet, read: Read) -> Prepared | Refused:
     statement = read.statement
     places = max((value.number for value in statement.values), default=0)
     if places and read.before:
@@ -143,18 +130,21 @@ def _prepared(compiled: StatementSet, read: _Read) -> Prepared | Refused:
     if not fits:
         return _explain(compiled, read, statement.values)
     shown = next((shown_of(one, statement) for one in fits if one.at_commit), None)
-    return Prepared(_sent(fits[0], read, statement.values), places, shown, compiled, read, tuple(fits))
+    return Prepared(sent(fits[0], read), places, shown, compiled, read, tuple(fits))
 
 
-def _fits_form(command: CompiledStatement, read: _Read) -> bool:
+def _fits_form(command: CompiledStatement, read: Read) -> bool:
     """Whether a statement can match, depending on the values of its parameters."""
-    statement = read.statement
     if command.limits:
-        return select_fault(command.limits, statement) is None
+        return _fits_limits(command, read)
     return all(
         value.kind == "bound" or _fault(place, value, {}) is None
-        for place, value in zip(command.places, statement.values, strict=True)
+        for place, value in zip(command.places, read.statement.values, strict=True)
     )
+
+
+def _fits_limits(command: CompiledStatement, read: Read) -> bool:
+    return command.limits is None or select_fault(command.limits, read.statement) is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +159,7 @@ class Prepared:
     places: int
     shown: Shown | None
     _compiled: StatementSet = field(repr=False)
-    _read: _Read = field(repr=False)
+    _read: Read = field(repr=False)
     _commands: tuple[CompiledStatement, ...] = field(repr=False)
 
     def bind(self, values: Sequence[str | None]) -> Runs | Refused:
@@ -177,7 +167,7 @@ class Prepared:
         if len(values) < self.places:
             return Refused(f"the statement has {self.places} parameters: bind them all", None, "value")
         for given in values:
-            at = hidden_at(given or "")
+            at = None if given is None else hidden_at(given)
             if given is not None and at is not None:
                 return Refused(f"a value contains {show(given[at])}, which is invisible", None, "value")
         bound = tuple(_bound(value, values) for value in self._read.statement.values)
@@ -189,7 +179,7 @@ def _bound(value: Value, values: Sequence[str | None]) -> Value:
     if value.kind != "bound":
         return value
     given = values[value.number - 1]
-    return value._replace(kind="null", text="") if given is None else value._replace(text=given)
+    return Value("bound" if given is not None else "null", given or "", value.number, value.cast)
 
 
 def _decided(compiled: StatementSet, raw: RawStmt) -> Passes | Runs | Refused:
@@ -203,13 +193,13 @@ def _decided(compiled: StatementSet, raw: RawStmt) -> Passes | Runs | Refused:
     except SQLRefused as error:
         return _refused(compiled, error, [raw])
     values = read.statement.values
-    commands = _candidates(compiled, read.statement)
+    commands = (one for one in _candidates(compiled, read.statement) if _fits_limits(one, read))
     return _first(compiled, commands, read, values) or _explain(compiled, read, values)
 
 
-def _read(compiled: StatementSet, raw: RawStmt, declared: tuple[str, ...]) -> _Read:
+def _read(compiled: StatementSet, raw: RawStmt, declared: tuple[str, ...]) -> Read:
     if raw.stmt.WhichOneof("node") != "declare_cursor_stmt":
-        return _Read(read_statement(raw.stmt, compiled.schema), "", declared)
+        return Read(read_statement(raw.stmt, compiled.schema), "", declared)
     cursor = raw.stmt.declare_cursor_stmt
     if cursor.options & ~(_SCROLL | _HARMLESS):
         raise SQLRefused("BINARY cursors, and cursors WITH HOLD, are not allowed")
@@ -220,7 +210,7 @@ def _read(compiled: StatementSet, raw: RawStmt, declared: tuple[str, ...]) -> _R
     statement = read_statement(cursor.query, compiled.schema)
     if statement.verb != "SELECT":
         raise SQLRefused("a cursor is only allowed for SELECT")
-    return _Read(statement, before, cursor=cursor.portalname)
+    return Read(statement, before, cursor=cursor.portalname)
 
 
 def _candidates(compiled: StatementSet, statement: Statement) -> Sequence[CompiledStatement]:
@@ -228,18 +218,21 @@ def _candidates(compiled: StatementSet, statement: Statement) -> Sequence[Compil
     same = compiled.by_shape.get(statement.shape, ())
     if statement.verb != "SELECT" or not compiled.selects:
         return same
+    if not same:
+        return compiled.selects
     return sorted((*same, *compiled.selects), key=lambda one: one.strictness)
 
 
 def _first(
     compiled: StatementSet,
-    commands: Sequence[CompiledStatement],
-    read: _Read,
+    commands: Iterable[CompiledStatement],
+    read: Read,
     values: tuple[Value, ...],
 ) -> Runs | Refused | None:
+    """Decide by the first of these commands whose values fit. The form of the statement must fit all."""
     for command in commands:
         matched: dict[str, str] = {}
-        if _command_fault(command, read, values, matched) is None:
+        if _values_fault(command, read, values, matched) is None:
             budgets = (*command.rule.budget, *compiled.budget)
             if read.before and any(one.measure in ("bytes", "rows") for one in budgets):
                 return Refused("the rows of a cursor can't be counted: select without one", None, "value")
@@ -252,13 +245,18 @@ def _first(
 
 
 def _command_fault(
-    command: CompiledStatement, read: _Read, values: tuple[Value, ...], matched: dict[str, str]
+    command: CompiledStatement, read: Read, values: tuple[Value, ...], matched: dict[str, str]
 ) -> str | None:
     """Return, as a clause, why a statement with these values does not match; None if it does."""
+    form_fault = select_fault(command.limits, read.statement) if command.limits else None
+    return form_fault or _values_fault(command, read, values, matched)
+
+
+def _values_fault(
+    command: CompiledStatement, read: Read, values: tuple[Value, ...], matched: dict[str, str]
+) -> str | None:
     if command.limits:
-        return select_fault(command.limits, read.statement) or limit_fault(
-            command.limits, read.statement, values
-        )
+        return limit_fault(command.limits, read.statement, values)
     for place, value in zip(command.places, values, strict=True):
         fault = _fault(place, value, matched) or _declared_fault(place, value, read)
         if fault:
@@ -270,12 +268,8 @@ def _fault(place: Place | Value, value: Value, matched: dict[str, str]) -> str |
     return place.fault(value, matched) if isinstance(place, Place) else constant_fault(place, value)
 
 
-def _declared(value: Value, read: _Read) -> str:
-    return read.declared[value.number - 1] if 0 < value.number <= len(read.declared) else ""
-
-
-def _declared_fault(place: Place | Value, value: Value, read: _Read) -> str | None:
-    type_ = _declared(value, read)
+def _declared_fault(place: Place | Value, value: Value, read: Read) -> str | None:
+    type_ = declared(value, read)
     if not type_ or type_ == place.cast or value.kind == "null" or keeps(type_, value.text):
         return None
     return f"the parameter ${value.number} is declared as {type_}, which could change its value: declare none"
@@ -283,13 +277,13 @@ def _declared_fault(place: Place | Value, value: Value, read: _Read) -> str | No
 
 def _runs(
     command: CompiledStatement,
-    read: _Read,
+    read: Read,
     values: tuple[Value, ...],
     matched: dict[str, str],
     amounts: dict[str, Decimal],
 ) -> Runs:
     rule = command.rule
-    line = read.before + render(read.statement.shape, list(_recorded(command, read, values)))
+    line = read.before + render(read.statement.shape, list(recorded(command, read, values)))
     allowed = Allowed(
         command.index,
         rule.effect,
@@ -301,70 +295,24 @@ def _runs(
         at_commit=command.at_commit,
         amounts=amounts,
     )
-    text, shown = _sent(command, read, read.statement.values), _shown(command, read, values)
+    text, shown = sent(command, read), _shown(command, read, values)
     runs = Runs(text, allowed, rule.rows, shown, read.cursor)
     return _without_secrets(runs, command, read, values) if rule.secret else runs
 
 
-def _without_secrets(runs: Runs, command: CompiledStatement, read: _Read, values: tuple[Value, ...]) -> Runs:
-    around, pairs = tuple(runs.allowed.line.split(_PLACE)), zip(command.places, values, strict=True)
+def _without_secrets(runs: Runs, command: CompiledStatement, read: Read, values: tuple[Value, ...]) -> Runs:
+    around, pairs = tuple(runs.allowed.line.split(PLACE)), zip(command.places, values, strict=True)
     secrets = tuple(value.text for place, value in pairs if isinstance(place, Place) and place.secret)
     known = {name: text for name, text in runs.allowed.matched.items() if name not in command.rule.secret}
-    exact = read.before + render(read.statement.shape, list(_recorded(command, read, values, hide=False)))
-    allowed = replace(runs.allowed, matched=known, argv=(HIDDEN.join(around),), exact=exact)
+    whole = read.before + render(read.statement.shape, list(recorded(command, read, values, hide=False)))
+    allowed = replace(runs.allowed, matched=known, argv=(HIDDEN.join(around),), exact=whole)
     return replace(runs, allowed=allowed, secrets=secrets, _around=around)
 
 
-def _shown(command: CompiledStatement, read: _Read, values: tuple[Value, ...]) -> Shown | None:
-    exact = _exact(command, read, values)
-    return shown_of(command, read.statement, list(exact)) if command.at_commit else None
-
-
-def _exact(command: CompiledStatement, read: _Read, values: tuple[Value, ...]) -> Iterator[str]:
-    """Yield each value as a constant that means the same as the value that is sent."""
-    for place, value in zip(command.places, values, strict=True):
-        shown = place if isinstance(place, Value) and value.kind != "bound" else _with_cast(value, place)
-        if value.kind == "bound":
-            shown = shown._replace(kind="text", cast=shown.cast or _declared(value, read))
-        yield literal(shown)
-
-
-def _sent(command: CompiledStatement, read: _Read, values: tuple[Value, ...]) -> str:
-    """Return the SQL to send: parameters stay parameters, and casts of the rule are added."""
-    places = command.places or values
-    texts = [
-        literal(place if isinstance(place, Value) and value.kind != "bound" else _with_cast(value, place))
-        for place, value in zip(places, values, strict=True)
-    ]
-    return read.before + render(read.statement.shape, texts)
-
-
-def _with_cast(value: Value, place: Place | Value) -> Value:
-    return value._replace(cast=value.cast or place.cast)
-
-
-def _recorded(
-    command: CompiledStatement, read: _Read, values: tuple[Value, ...], *, hide: bool = True
-) -> Iterator[str]:
-    """Yield each value as the line shows it. With ``hide``, secret values are left out."""
-    for number, value in enumerate(values):
-        place = command.places[number] if command.places else value
-        if isinstance(place, Value) and command.places:
-            yield literal(place)
-            continue
-        shown = _with_cast(value, place)
-        if hide and isinstance(place, Place) and place.secret:
-            yield f"{_PLACE}::{shown.cast}" if shown.cast else _PLACE
-            continue
-        if shown.kind == "bound":
-            shown = shown._replace(kind="number" if _is_number(shown, place, read, number) else "text")
-        yield literal(shown)
-
-
-def _is_number(value: Value, place: Place | Value, read: _Read, number: int) -> bool:
-    types = (value.cast, _declared(value, read))
-    numeric = (isinstance(place, Place) and isinstance(place.type, Int)) or number == read.statement.limit
-    return (numeric or any(type_ in _INTEGERS for type_ in types)) and keeps("bigint", value.text)
+def _shown(command: CompiledStatement, read: Read, values: tuple[Value, ...]) -> Shown | None:
+    if not command.at_commit:
+        return None
+    return shown_of(command, read.statement, list(exact(command, read, values)))
 
 
 def _refused(compiled: StatementSet, error: SQLRefused, statements: Sequence[RawStmt] = ()) -> Refused:
@@ -376,7 +324,7 @@ def _refused(compiled: StatementSet, error: SQLRefused, statements: Sequence[Raw
     return Refused(error.reason, nearest, error.code)
 
 
-def _explain(compiled: StatementSet, read: _Read, values: tuple[Value, ...]) -> Refused:
+def _explain(compiled: StatementSet, read: Read, values: tuple[Value, ...]) -> Refused:
     """Explain why nothing matches: the first difference from the nearest command."""
     statement = read.statement
     for one in compiled.left_out:

@@ -59,7 +59,7 @@ def joined(pieces: Iterable[Piece]) -> tuple[Piece, ...]:
 def render(shape: Shape, values: Sequence[str]) -> str:
     """Return the SQL with these texts in place of the values."""
     rest = iter(values)
-    return "".join(next(rest) if piece is None else piece for piece in shape)
+    return "".join([next(rest) if piece is None else piece for piece in shape])
 
 
 def literal(value: Value) -> str:
