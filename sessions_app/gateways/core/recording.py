@@ -14,6 +14,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from json.encoder import encode_basestring
 from pathlib import Path
 
 from broker.kernel.text import recordable_line
@@ -24,8 +25,6 @@ _BUFFER = 64 * 1024
 FLUSH_AFTER = 0.4
 # Larger terminals than this many columns or rows are not recorded.
 MOST_CELLS = 1000
-# `json.dumps` would create an encoder for each event.
-_encode = json.JSONEncoder(ensure_ascii=False).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +75,17 @@ class Recorder:
         self._decoders = {error: codecs.getincrementaldecoder("utf-8")("replace") for error in (False, True)}
         width, height = size
         self._line(
-            {
-                "version": 2,
-                "width": width or 80,
-                "height": height or 24,
-                "timestamp": int(started.timestamp()),
-                "title": recordable_line(title),
-                "env": {"TERM": "dumb"},
-            }
+            json.dumps(
+                {
+                    "version": 2,
+                    "width": width or 80,
+                    "height": height or 24,
+                    "timestamp": int(started.timestamp()),
+                    "title": recordable_line(title),
+                    "env": {"TERM": "dumb"},
+                },
+                ensure_ascii=False,
+            )
         )
         # The file is a valid recording even if this process is killed.
         self._file.flush()
@@ -128,15 +130,17 @@ class Recorder:
         return Recording(self._path, self._hash.hexdigest(), self._written, self._printed)
 
     def _event(self, text: str, kind: str = "o") -> None:
-        self._line([round(time.monotonic() - self._began, 6), kind, text])
-        self._follow((kind, text))
+        # `json.dumps` would create an encoder for each event.
+        self._line(f'[{round(time.monotonic() - self._began, 6)}, "{kind}", {encode_basestring(text)}]')
+        if self.followers:
+            self._follow((kind, text))
 
     def _follow(self, event: tuple[str, str] | None) -> None:
         for follower in list(self.followers):
             follower(event)
 
-    def _line(self, value: object) -> None:
-        line = _encode(value).encode("utf-8", "replace") + b"\n"
+    def _line(self, text: str) -> None:
+        line = f"{text}\n".encode("utf-8", "replace")
         self._hash.update(line)
         self._written += len(line)
         self._file.write(line)
