@@ -131,7 +131,7 @@ class Slot:
 
 
 # Returns the protocol of a connection after its TLS handshake.
-Serve = Callable[[Slot], asyncio.Protocol]
+Serve = Callable[[Slot], asyncio.BaseProtocol]
 
 
 class Arrivals:

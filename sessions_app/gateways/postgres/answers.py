@@ -28,13 +28,11 @@ _ANSWERS: dict[Kind, tuple[bytes, bytes]] = {
     "refusal": (b"", b""),
     "sync": (wire.READY, wire.READY),
 }
+# Messages that a target sends without being asked, or instead of an answer.
+_UNASKED = frozenset((wire.STATUS, wire.NOTICE, wire.NOTIFICATION, wire.ERROR))
 _FATAL = ("FATAL", "PANIC")
 NOT_RUN = "not run: an earlier statement failed"
 IDLE = b"I"
-
-
-def _nothing() -> None:
-    """Do nothing."""
 
 
 @dataclass(slots=True, eq=False)
@@ -53,8 +51,8 @@ class Expected:
     take: Callable[[list[bytes | None]], None] | None = None
     refusal: bytes = b""
     run: Run | None = None
-    undo: Callable[[], None] = _nothing
-    done: Callable[[], None] = _nothing
+    undo: Callable[[], None] | None = None
+    done: Callable[[], None] | None = None
     # The content of the response for which the gateway itself waits; None if the response has no content.
     wanted: asyncio.Future[bytes | None] | None = None
 
@@ -109,20 +107,21 @@ class Answers:
 
     def take(self, kind: bytes, content: bytes) -> None:
         """Handle one message of the target. Raises ProtocolError."""
-        if kind == wire.STATUS:
-            _check_fixed(content)
-        if kind in (wire.NOTICE, wire.STATUS):
-            self.send(wire.message(kind, content))
+        if kind not in _UNASKED:
+            self._answered(kind, content)
         elif kind == wire.ERROR:
             self._failed(content)
         elif kind != wire.NOTIFICATION:
-            self._answered(kind, content)
+            if kind == wire.STATUS:
+                _check_fixed(content)
+            self.send(wire.message(kind, content))
 
     def _answered(self, kind: bytes, content: bytes) -> None:
-        if not self.expected or kind not in _ANSWERS[self.expected[0].kind][0]:
+        one = self.expected[0] if self.expected else None
+        possible, ends = _ANSWERS[one.kind] if one is not None else (b"", b"")
+        if one is None or kind not in possible:
             raise ProtocolError(f"a message of type {kind!r} was not expected")
-        one = self.expected[0]
-        last = kind in _ANSWERS[one.kind][1]
+        last = kind in ends
         if last:
             self.expected.popleft()
         shown = one.visible(kind, content) if one.hidden else wire.message(kind, content)
@@ -130,9 +129,9 @@ class Answers:
             self._counted(one, one.run, kind, shown, content)
         elif shown[:1] not in one.quiet:
             self.send(shown)
-        if kind == wire.PARAMETERS or last:
+        if one.wanted is not None and (last or kind == wire.PARAMETERS):
             one.settle(content)
-        if last:
+        if last and one.done is not None:
             one.done()
         if kind == wire.READY and one.wanted is None:
             self.on_ready(content)
@@ -168,7 +167,8 @@ class Answers:
 
     def drop(self, one: Expected, why: str) -> None:
         """Handle a message that the target has ignored, or that failed."""
-        one.undo()
+        if one.undo is not None:
+            one.undo()
         one.settle(None)
         if one.run is not None and one.run in self.attempts.open:
             self.attempts.finish(one.run, "failed", why)

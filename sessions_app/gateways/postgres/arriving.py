@@ -15,6 +15,7 @@ from typing import Any, cast
 from sessions_app.gateways.core.arrivals import Serve, Slot
 from sessions_app.gateways.core.tls import POSTGRESQL
 from sessions_app.gateways.postgres import wire
+from sessions_app.gateways.postgres.streams import Pushing, Receiving
 
 # The first byte of a TLS record with a handshake, in clients that start with TLS.
 _HANDSHAKE = 0x16
@@ -33,7 +34,7 @@ NO_TLS = wire.error(
 )
 
 
-class Line(asyncio.StreamReaderProtocol):
+class Line(Receiving):
     """One client's connection after its TLS handshake. It frees the slot when it ends."""
 
     writer: asyncio.StreamWriter
@@ -44,7 +45,7 @@ class Line(asyncio.StreamReaderProtocol):
         """``direct`` means that the client started with TLS, so it must have named this protocol in the
         handshake.
         """
-        self.messages = wire.Pushing(limit=AHEAD)
+        self.messages = Pushing(limit=AHEAD)
         super().__init__(self.messages, self._begun)
         self.place, self._serve, self._direct = place, serve, direct
         self.gone = False

@@ -38,6 +38,13 @@ ENDED, BAD_PROTOCOL, LOST = "57P01", "08P01", "08006"
 GIVEN_UP = "the client disconnected"
 # Seconds that a client has to read why it was cut.
 GOODBYE_S = 0.5
+_NO_COPY = "COPY is not supported by this gateway."
+# Messages that end the connection, and why; empty if the client terminates it.
+_ENDS = {
+    b"X": "",
+    b"F": "Function calls are not supported by this gateway.",
+    **dict.fromkeys((b"d", b"c", b"f"), _NO_COPY),
+}
 # Bytes that wait to be sent to one side before the other side has to wait.
 MOST_WAITING = 64 * 1024
 
@@ -333,13 +340,9 @@ class Conversation(Cuttable):
     def _taken(self, kind: bytes, content: bytes) -> Rest:
         if not self._handling.is_ready:
             return self._taken_later(kind, content)
-        if kind == b"X":
-            raise _Left
-        if kind == b"F":
-            self._end(NOT_SUPPORTED, "Function calls are not supported by this gateway.")
-            raise _Left
-        if kind in b"dcf":
-            self._end(NOT_SUPPORTED, "COPY is not supported by this gateway.")
+        if kind in _ENDS:
+            if why := _ENDS[kind]:
+                self._end(NOT_SUPPORTED, why)
             raise _Left
         return self._handling.handle(kind, content)
 

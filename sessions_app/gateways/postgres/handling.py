@@ -150,7 +150,7 @@ class Handling(Executing):
                 hidden = len(does.shown.named(facts.keys)) if facts else 0
                 text += does.shown.returning(facts.keys) if facts else ""
             self.send(wire.parse("", text), Expected("parse", quiet=_QUIET))
-            self.send(wire.NO_VALUES.encoded("", ""), Expected("bind", quiet=_QUIET))
+            self.send(wire.bind("", ""), Expected("bind", quiet=_QUIET))
             self.send(wire.describe(b"P", ""), Expected("describe", quiet=_QUIET, hidden=hidden))
             if not await self._execute(Portal("", does, hidden, run), 0):
                 return self._not_sent(statements[at + 1 :])

@@ -66,7 +66,7 @@ class Own:
             take=lambda values: rows.append(texts(values)),
         )
         self.both.send(wire.parse(name, text), Expected("parse", quiet=wire.PARSE_COMPLETE))
-        self.both.send(wire.NO_VALUES.encoded(name, name), Expected("bind", quiet=wire.BIND_COMPLETE))
+        self.both.send(wire.bind(name, name), Expected("bind", quiet=wire.BIND_COMPLETE))
         if await self.both.answer(wire.execute(name), execute) is None:
             return None
         for kind in (b"P", b"S"):

@@ -28,7 +28,7 @@ class Entry:
 
     def lacks_types(self, asked: wire.Bind) -> bool:
         """Whether a binary value can't be read without asking the target for its type."""
-        return any(
+        return wire.BINARY in asked.formats and any(
             value is not None and kind == wire.BINARY and not self._type(at)
             for at, (kind, value) in enumerate(zip(asked.formats, asked.values, strict=True))
         )

@@ -17,7 +17,8 @@ from typing import Any, cast
 from sessions_app.connectors.base import TargetSpec
 from sessions_app.connectors.postgres.parameters import PostgresParameters, parameters_of
 from sessions_app.gateways.postgres import scram, wire
-from sessions_app.gateways.postgres.wire import Closed, Fields, Messages, ProtocolError, Pushing
+from sessions_app.gateways.postgres.streams import Pushing, Receiving
+from sessions_app.gateways.postgres.wire import Closed, Fields, Messages, ProtocolError
 
 # Seconds to connect and log in.
 CONNECT_S = 10.0
@@ -111,10 +112,11 @@ async def _streams(place: TargetSpec) -> tuple[Pushing, asyncio.StreamWriter]:
 
 
 async def _opened(sock: socket.socket, **tls: Any) -> tuple[Pushing, asyncio.StreamWriter]:
-    loop, reader = asyncio.get_running_loop(), Pushing()
-    protocol = asyncio.StreamReaderProtocol(reader)
-    transport, _ = await loop.create_connection(lambda: protocol, sock=sock, **tls)
-    return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
+    reader = Pushing()
+    transport, protocol = await asyncio.get_running_loop().create_connection(
+        lambda: Receiving(reader), sock=sock, **tls
+    )
+    return reader, protocol.writing(transport)
 
 
 async def _socket(host: str, port: int) -> socket.socket:

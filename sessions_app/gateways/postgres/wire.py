@@ -9,15 +9,20 @@ import asyncio
 import struct
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, SupportsIndex, TypeAlias
+from typing import Any, TypeAlias
+
+from sessions_app.gateways.postgres.streams import Pushing
 
 # A type byte, then the length of the rest with its own four bytes.
 HEAD = 5
 _HEAD = struct.Struct("!cI")
+_SHORT, _INTEGER = struct.Struct("!H"), struct.Struct("!i")
+_SHORTER = "a message is shorter than its declared length"
 _READ = 64 * 1024
 # What has to be awaited before the next message is handled; None if there is nothing.
 Rest: TypeAlias = Coroutine[Any, Any, None] | None
 TEXT, BINARY = 0, 1
+_FORMATS = frozenset((TEXT, BINARY))
 SSL_REQUEST, GSS_REQUEST, CANCEL_REQUEST, VERSION_3 = 80877103, 80877104, 80877102, 196608
 
 PARSE_COMPLETE, BIND_COMPLETE, CLOSE_COMPLETE, NO_DATA = b"1", b"2", b"3", b"n"
@@ -32,40 +37,6 @@ class ProtocolError(Exception):
 
 class Closed(Exception):
     """The other side has closed the connection."""
-
-
-class Pushing(asyncio.StreamReader):
-    """A stream that can pass on its data at the moment it arrives, so that no task has to wake up for it."""
-
-    _take: Callable[[bytes], None] | None = None
-
-    def push(self, take: Callable[[bytes], None] | None) -> bool:
-        """Call ``take`` with all data that arrives, and with none at the end of the stream; None stops this.
-
-        Return False, and change nothing, if there is something to read first.
-        """
-        if take is not None and (self._buffer or self._eof or self.exception()):  # type: ignore[attr-defined]
-            return False
-        self._take = take
-        return True
-
-    def feed_data(self, data: Iterable[SupportsIndex]) -> None:
-        if self._take is None:
-            super().feed_data(data)
-        else:
-            self._take(bytes(data))
-
-    def feed_eof(self) -> None:
-        super().feed_eof()
-        self._ended()
-
-    def set_exception(self, exc: Exception) -> None:
-        super().set_exception(exc)
-        self._ended()
-
-    def _ended(self) -> None:
-        if self._take is not None:
-            self._take(b"")
 
 
 class Messages:
@@ -97,7 +68,7 @@ class Messages:
         """Handle all data that arrives, until something has to be awaited or read."""
         done: asyncio.Future[Rest] = asyncio.get_running_loop().create_future()
 
-        def take(data: bytes) -> None:
+        def take(data: bytes | memoryview) -> None:
             self._buffer += data
             if done.done():
                 return
@@ -171,17 +142,30 @@ class Fields:
     def data(self, length: int) -> bytes:
         """Return this number of bytes."""
         if not 0 <= length <= len(self._content) - self._at:
-            raise ProtocolError("a message is shorter than its declared length")
+            raise ProtocolError(_SHORTER)
         raw, self._at = self._content[self._at : self._at + length], self._at + length
         return raw
 
     def short(self) -> int:
         """Return an unsigned number of two bytes."""
-        return int.from_bytes(self.data(2), "big")
+        return self._number(_SHORT)
+
+    def shorts(self) -> tuple[int, ...]:
+        """Return unsigned numbers of two bytes, after their count."""
+        count = self.short()
+        return struct.unpack(f"!{count}H", self.data(2 * count)) if count else ()
 
     def integer(self) -> int:
         """Return a signed number of four bytes."""
-        return int.from_bytes(self.data(4), "big", signed=True)
+        return self._number(_INTEGER)
+
+    def _number(self, form: struct.Struct) -> int:
+        try:
+            (number,) = form.unpack_from(self._content, self._at)
+        except struct.error as error:
+            raise ProtocolError(_SHORTER) from error
+        self._at += form.size
+        return int(number)
 
     def oid(self) -> int:
         """Return an unsigned number of four bytes."""
@@ -272,46 +256,48 @@ def parse(name: str, text: str, types: Iterable[int] = ()) -> bytes:
     return message(b"P", string(name), string(text), struct.pack(f"!H{len(known)}I", len(known), *known))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Bind:
-    """A Bind message: its names, and the format of each value. ``rest`` has the result formats, encoded."""
+    """A Bind message: its names, the format of each value, and the values. ``fields`` has all but the names,
+    encoded, with the result formats from ``results``.
+    """
 
     portal: str
     statement: str
     formats: Sequence[int]
     values: Sequence[bytes | None]
-    rest: bytes
+    fields: bytes
+    results: int
 
     def encoded(self, portal: str, statement: str, more: int = 0) -> bytes:
         """Return the message with other names, for a statement that also returns ``more`` columns of text."""
-        formats = struct.pack(f"!H{len(self.formats)}H", len(self.formats), *self.formats)
-        values = b"".join(
-            struct.pack("!i", -1) if one is None else struct.pack("!i", len(one)) + one for one in self.values
-        )
-        count = struct.pack("!H", len(self.values))
-        rest = self.rest
-        if more and (said := Fields(rest).short()) > 1:
-            rest = struct.pack("!H", said + more) + rest[2:] + bytes(2 * more)
-        return message(b"B", string(portal), string(statement), formats, count, values, rest)
+        fields, at = self.fields, self.results
+        if more and (said := Fields(fields[at:]).short()) > 1:
+            fields = fields[:at] + struct.pack("!H", said + more) + fields[at + 2 :] + bytes(2 * more)
+        return message(b"B", string(portal), string(statement), fields)
 
 
-NO_VALUES = Bind("", "", (), (), struct.pack("!H", 0))
+def bind(portal: str, statement: str, values: Sequence[bytes] = ()) -> bytes:
+    """Return a Bind message with values and results as text."""
+    each = b"".join(struct.pack("!i", len(one)) + one for one in values)
+    count = struct.pack("!HH", 0, len(values))
+    return message(b"B", string(portal), string(statement), count, each, bytes(2))
 
 
 def read_bind(content: bytes) -> Bind:
     """Return a Bind message, with one format for each value. Raises ProtocolError."""
     fields = Fields(content)
     portal, statement = fields.string(), fields.string()
-    formats = [fields.short() for _ in range(fields.short())]
+    left = fields.left
+    formats = fields.shorts()
     values = [fields.value() for _ in range(fields.short())]
-    rest = fields.data(fields.left)
-    results = Fields(rest)
-    results.data(2 * results.short())
-    results.end()
-    if len(formats) not in (0, 1, len(values)) or any(one not in (TEXT, BINARY) for one in formats):
+    results = left - fields.left
+    fields.shorts()
+    fields.end()
+    if len(formats) not in (0, 1, len(values)) or not _FORMATS.issuperset(formats):
         raise ProtocolError("a Bind message has impossible formats")
-    each = formats if len(formats) == len(values) else (formats or [TEXT]) * len(values)
-    return Bind(portal, statement, each, values, rest)
+    each = formats if len(formats) == len(values) else (formats or (TEXT,)) * len(values)
+    return Bind(portal, statement, each, values, content[-left:], results)
 
 
 # In a RowDescription, the bytes of a column after its name.

@@ -135,6 +135,6 @@ def test_a_portal_that_is_read_in_parts_does_not_get_around_the_limit(place, gra
         line.sock.sendall(wire.message(b"Q", wire.string(before)))
         line.until_ready()
         text = f"{BILLS} 9" if way == "select" else "FETCH ALL FROM c"
-        asked = wire.parse("", text) + wire.NO_VALUES.encoded("p", "")
+        asked = wire.parse("", text) + wire.bind("p", "")
         line.sock.sendall(asked + wire.execute("p", 3) * 3 + wire.SYNC)
         assert line.error()["C"] == "0A000"

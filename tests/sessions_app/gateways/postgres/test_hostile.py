@@ -43,7 +43,7 @@ def note(place) -> object:
 
 def bound(value: bytes) -> bytes:
     """The messages of a statement with this value."""
-    asked = wire.Bind("", "", [wire.TEXT], [value], b"\0\0").encoded("", "")
+    asked = wire.bind("", "", [value])
     return wire.parse("", SET.format("$1")) + asked + wire.execute("") + wire.SYNC
 
 

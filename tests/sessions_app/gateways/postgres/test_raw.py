@@ -215,7 +215,7 @@ def test_a_message_that_is_unknown_too_long_or_not_whole_ends_the_connection(pla
 
 def test_after_an_error_everything_is_ignored_until_the_next_sync(place, grant):
     update = wire.parse("", "UPDATE app.orders SET status = 'gone' WHERE id = 1")
-    bind, run = wire.NO_VALUES.encoded("", ""), wire.execute("")
+    bind, run = wire.bind("", ""), wire.execute("")
     good = wire.parse("", "SELECT id FROM app.orders WHERE id = 1")
     with logged_in(place, grant) as line:
         before = grant.runs.count()
@@ -228,7 +228,7 @@ def test_after_an_error_everything_is_ignored_until_the_next_sync(place, grant):
 
 
 def test_a_refusal_after_an_error_of_the_server_is_recorded_and_ignored_like_everything_else(place, grant):
-    none = wire.NO_VALUES.encoded("", "")
+    none = wire.bind("", "")
     taken = wire.parse("", "INSERT INTO app.orders (id, status) VALUES (1, 'open')") + none + wire.execute("")
     refused = wire.parse("", "DELETE FROM app.orders") + none + wire.execute("")
     good = wire.parse("", "SELECT id FROM app.orders WHERE id = 1") + none + wire.execute("")
@@ -243,7 +243,7 @@ def test_a_refusal_after_an_error_of_the_server_is_recorded_and_ignored_like_eve
 
 def test_a_name_that_is_taken_keeps_its_statement_and_its_decision(place, grant):
     one, two = "SELECT id FROM app.orders WHERE id = $1", "DELETE FROM app.orders WHERE id = $1"
-    value = wire.Bind("", "s", [0], [b"1"], b"\0\0").encoded("", "s")
+    value = wire.bind("", "s", [b"1"])
     with logged_in(place, grant) as line:
         line.sock.sendall(wire.parse("s", one) + wire.SYNC)
         assert line.until_ready() == [b"1"]
@@ -261,7 +261,7 @@ def test_a_name_that_is_taken_keeps_its_statement_and_its_decision(place, grant)
 def test_a_portal_that_is_read_in_parts_is_one_run(place, grant):
     with logged_in(place, grant) as line:
         before = grant.runs.count()
-        asked = wire.parse("", "SELECT id FROM app.orders WHERE id < 4") + wire.NO_VALUES.encoded("p", "")
+        asked = wire.parse("", "SELECT id FROM app.orders WHERE id < 4") + wire.bind("p", "")
         line.sock.sendall(wire.message(b"Q", b"BEGIN\0"))
         assert line.until_ready() == [b"C"]
         line.sock.sendall(asked + wire.execute("p", 1) + wire.execute("p", 1) + wire.execute("p") + wire.SYNC)
@@ -275,7 +275,7 @@ def test_a_portal_that_is_read_in_parts_is_one_run(place, grant):
 def test_what_was_never_prepared_is_an_error_and_no_run(place, grant, name):
     with logged_in(place, grant) as line:
         before = grant.runs.count()
-        message = wire.NO_VALUES.encoded("", "none") if name == "statement" else wire.execute("none")
+        message = wire.bind("", "none") if name == "statement" else wire.execute("none")
         line.sock.sendall(message + wire.SYNC)
         assert line.error()["C"] == {"statement": "26000", "portal": "34000"}[name]
         assert grant.runs.count() == before
@@ -284,5 +284,5 @@ def test_what_was_never_prepared_is_an_error_and_no_run(place, grant, name):
 def test_a_row_limit_does_not_get_around_the_most_rows(place, grant):
     few = wire.parse("", "UPDATE app.orders SET status = 'paid' WHERE id < 9 RETURNING id")
     with logged_in(place, grant) as line:
-        line.sock.sendall(few + wire.NO_VALUES.encoded("", "") + wire.execute("", 1) + wire.SYNC)
+        line.sock.sendall(few + wire.bind("", "") + wire.execute("", 1) + wire.SYNC)
         assert line.error()["C"] == "0A000"

@@ -6,7 +6,8 @@ import struct
 import pytest
 
 from sessions_app.gateways.postgres import wire
-from sessions_app.gateways.postgres.wire import Closed, Fields, Messages, ProtocolError, Pushing, Rest
+from sessions_app.gateways.postgres.streams import Pushing
+from sessions_app.gateways.postgres.wire import Closed, Fields, Messages, ProtocolError, Rest
 
 
 def read(data: bytes, *, most: int = 100, pieces: int = 1000) -> list[tuple[bytes, bytes]]:
@@ -148,10 +149,26 @@ def test_one_format_is_that_of_all_values():
 
 
 def test_a_bind_under_other_names_is_otherwise_the_same():
-    asked = wire.Bind("p", "s", [0, 1], [None, b"\0\0\0\7"], struct.pack("!HH", 1, 1))
+    values = struct.pack("!HHHHi", 2, 0, 1, 2, -1) + struct.pack("!i", 4) + b"\0\0\0\7"
+    asked = wire.read_bind(b"p\0s\0" + values + struct.pack("!HH", 1, 1))
     again = wire.read_bind(asked.encoded("other", "name")[wire.HEAD :])
     assert (again.portal, again.statement) == ("other", "name")
-    assert (list(again.formats), list(again.values), again.rest) == ([0, 1], [None, b"\0\0\0\7"], asked.rest)
+    assert (list(again.formats), list(again.values)) == ([0, 1], [None, b"\0\0\0\7"])
+    assert again.fields == asked.fields
+
+
+@pytest.mark.parametrize(
+    ("formats", "extended"),
+    [((), ()), ((1,), (1,)), ((1, 0), (1, 0, 0, 0))],
+    ids=["none", "one for all", "one for each"],
+)
+def test_a_bind_asks_for_more_columns_as_text(formats, extended):
+    def packed(each: tuple[int, ...]) -> bytes:
+        return struct.pack(f"!H{len(each)}H", len(each), *each)
+
+    asked = wire.read_bind(b"p\0s\0" + struct.pack("!HHi", 0, 1, 1) + b"7" + packed(formats))
+    assert asked.encoded("p", "s", 2).endswith(b"7" + packed(extended))
+    assert asked.encoded("p", "s").endswith(b"7" + packed(formats))
 
 
 def test_an_error_has_its_fields_and_no_text_can_end_one_early():
