@@ -282,7 +282,7 @@ class FileServer:
     async def _read(self, id_: int, packet: Packet) -> bytes:
         handle, offset, count = self._handle(packet), packet.long(), packet.number()
         part = await handle.read(offset, min(count, wire.LONGEST_DATA))
-        return wire.reply(wire.DATA, id_, wire.string(part)) if part else wire.status(id_, wire.EOF)
+        return wire.data(id_, part) if part else wire.status(id_, wire.EOF)
 
     async def _write(self, id_: int, packet: Packet) -> bytes:
         handle, offset = self._handle(packet), packet.long()

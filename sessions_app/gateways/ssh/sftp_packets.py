@@ -100,13 +100,17 @@ class Packet:
 
 def packet(kind: int, *parts: bytes) -> bytes:
     """Return a packet with its length."""
-    body = b"".join((bytes((kind,)), *parts))
-    return struct.pack(">I", len(body)) + body
+    return b"".join((struct.pack(">IB", 1 + sum(map(len, parts)), kind), *parts))
 
 
 def reply(kind: int, id_: int, *parts: bytes) -> bytes:
     """Return a reply to the request with this id."""
     return packet(kind, struct.pack(">I", id_), *parts)
+
+
+def data(id_: int, part: bytes) -> bytes:
+    """Return a reply with a part of a file."""
+    return reply(DATA, id_, struct.pack(">I", len(part)), part)
 
 
 def string(data: bytes) -> bytes:

@@ -8,7 +8,7 @@ content.
 from __future__ import annotations
 
 import asyncio
-import hashlib
+from collections import deque
 from collections.abc import Callable, Mapping
 
 import structlog
@@ -72,14 +72,15 @@ class Stream:
     def __init__(self, note: Callable[[str], None]) -> None:
         self._note = note
         self._feed: Feed | None = None
-        self._first, self._content = b"", bytearray()
+        # The chunks that have not been read yet, and their size in bytes.
+        self._first, self._chunks, self._waiting = b"", deque[bytes | memoryview](), 0
         self._news, self._writable = asyncio.Event(), asyncio.Event()
         self._writable.set()
         self._paused = False
         self.said: Said | None = None
         self.over = False
         self.complaint = b""
-        self.sha256, self.count = hashlib.sha256(), 0
+        self.sha256, self.count = Digest(), 0
 
     # The input and output of a command.
 
@@ -96,8 +97,9 @@ class Stream:
             self.said = parse_said(line) or Said("unusable")
         self.count += len(data)
         self.sha256.update(data)
-        self._content += data
-        if len(self._content) > _FULL and self._feed is not None and not self._paused:
+        self._chunks.append(data)
+        self._waiting += len(data)
+        if self._waiting > _FULL and self._feed is not None and not self._paused:
             self._paused = True
             self._feed.pause()
         self._news.set()
@@ -131,14 +133,25 @@ class Stream:
 
     async def read(self, count: int) -> bytes:
         """Return ``count`` bytes of the content; fewer only at its end."""
-        while len(self._content) < count and not self.over:
+        while self._waiting < count and not self.over:
             await self._more()
-        part = bytes(self._content[:count])
-        del self._content[:count]
-        if self._paused and len(self._content) < _RESUMED and self._feed is not None:
+        part = self._taken(count)
+        if self._paused and self._waiting < _RESUMED and self._feed is not None:
             self._paused = False
             self._feed.resume()
         return part
+
+    def _taken(self, count: int) -> bytes:
+        taken: list[bytes | memoryview] = []
+        while count and self._chunks:
+            chunk = self._chunks.popleft()
+            if len(chunk) > count:
+                self._chunks.appendleft(memoryview(chunk)[count:])
+                chunk = memoryview(chunk)[:count]
+            taken.append(chunk)
+            count -= len(chunk)
+            self._waiting -= len(chunk)
+        return b"".join(taken)
 
     async def all(self) -> bytes:
         """Return the whole content, or only the beginning of a listing that is too long."""
@@ -149,7 +162,7 @@ class Stream:
 
     def so_far(self) -> bytes:
         """Return the content that has not been read yet."""
-        return bytes(self._content)
+        return b"".join(self._chunks)
 
     async def write(self, data: bytes) -> None:
         """Send input, once the target can receive more."""

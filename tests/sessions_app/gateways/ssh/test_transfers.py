@@ -48,6 +48,18 @@ def test_the_first_line_is_apart_from_the_content_however_it_arrives(stream):
     assert stream.sha256.hexdigest() == hashlib.sha256(b"data").hexdigest()
 
 
+@pytest.mark.parametrize("count", [1, 3, 4, 7, 100])
+def test_content_is_read_in_pieces_of_any_size(stream, count):
+    content = bytes(range(50))
+    stream.output(b"ok 50 1\n", error=False)
+    for at in range(0, 50, 4):
+        stream.output(content[at : at + 4], error=False)
+    stream.close()
+    read = [asyncio.run(stream.read(count)) for _ in range(0, 50, count)]
+    assert b"".join(read) == content
+    assert [len(one) for one in read[:-1]] == [count] * (len(read) - 1)
+
+
 def test_a_first_line_without_end_is_no_answer(stream):
     stream.output(b"a" * 100_000, error=False)
     assert stream.said is None
