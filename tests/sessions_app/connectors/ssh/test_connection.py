@@ -148,6 +148,26 @@ def test_a_refused_certificate_is_not_offered_twice(ca, public_ca):
         assert sshd.log.count("Failed publickey") == 1
 
 
+def test_packets_are_not_accompanied_by_empty_messages(ca, target):
+    """The library adds one to each, against attacks on ciphers that are not used."""
+
+    async def run() -> int:
+        async def errand() -> Errand:
+            return Errand(serial=1, key_id="test", command="cat >/dev/null")
+
+        connection = await Dialer(lambda: ca).dial(TargetSpec(cluster="web", target=target), errand)
+        process = await connection.create_process("x")
+        before = connection._send_seq
+        for _ in range(10):
+            process.stdin.write("x")
+        try:
+            return connection._send_seq - before
+        finally:
+            connection.abort()
+
+    assert asyncio.run(run()) == 10
+
+
 def test_a_connection_that_is_gone_can_be_cut_again(ca, target):
     async def run() -> None:
         async def errand() -> Errand:
