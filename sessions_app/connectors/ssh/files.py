@@ -50,7 +50,9 @@ _LIST = (
     'set -- "$@" "./$file"; [ $# -lt 200 ] || { show "$@"; set --; }; done; show "$@"; printf "end\\0"'
 )
 # The input ends with a commit. Without a valid one, as after a lost connection, nothing is published. With
-# `nocache`, dd starts to write to the disk immediately, so that less is left for the sync.
+# `nocache`, dd starts to write to the disk immediately, so that less is left for the sync. While it writes,
+# the file is read back for its digest, except for as many bytes as the commit has. What can't be read back
+# meanwhile, such as on systems that hide the descriptors of processes, is read at the end.
 _PUT = (
     f"{_COMMON}{_PATH}temp=./$1 most=$2 mode=$3 replace=$4 token=$5 want=$6; "
     '[ -d "./$name" ] && no special; if [ "$replace" = yes ]; then '
@@ -58,15 +60,22 @@ _PUT = (
     'else [ ! -e "./$name" ] && [ ! -L "./$name" ] || no exists; fi; '
     '[ -w . ] || no denied; [ ! -e "$temp" ] && [ ! -L "$temp" ] || no temporary; '
     "umask 077; set -C; trap 'rm -f -- \"$temp\"' EXIT; trap 'exit 143' TERM HUP INT; "
-    'exec 4>"$temp"; echo ok; '
+    f'measure() {{ size=$(($(stat -L -c %s "$fd") - {COMMIT})); }}; '
+    'back() { measure; more=$((size - at)); [ "$more" -gt "$1" ] || return 0; at=$size; '
+    'dd bs=256K count="$more" iflag=count_bytes status=none <&5; }; '
+    'both() { exec 5<"$fd"; at=0; '
     f'dd bs=256K count="$((most + {COMMIT} + 1))" iflag=fullblock,count_bytes '
-    "oflag=nocache status=none >&4 || no write; "
-    f'size=$(($(stat -L -c %s "$fd") - {COMMIT})); '
+    "oflag=nocache status=none <&3 >&4 5<&- 6>&- & "
+    "set -- 0.01 0.02 0.04 0.08 0.16; "
+    'while [ -e "/proc/$!/fd/0" ]; do sleep "$1" 2>/dev/null || sleep 1; [ $# = 1 ] || shift; back 1000000; done; '
+    "wait $! || echo write >&6; back 0; }; "
+    'exec 3<&0 4>"$temp"; echo ok; '
+    "found=$(exec 6>&1; both | sha256sum); "
+    'case $found in write*) no write ;; esac; measure; '
     f'[ "$size" -ge 0 ] || no incomplete; [ "$size" -le "$most" ] || no large; '
     f'commit=$(tail -c {COMMIT} "$fd" | tr -c "0-9a-f" x); digest=$(printf %s "$commit" | cut -c 65-); '
     '[ "$(printf %s "$commit" | cut -c -64 | tr -d "\\n" | sha256sum)" = "$token  -" ] || no incomplete; '
-    'truncate -s "$size" "$fd" || no write; '
-    'sync "$fd" & found=$(sha256sum <"$fd"); wait $! || no write; found=${found%% *}; '
+    'truncate -s "$size" "$fd" && sync "$fd" || no write; found=${found%% *}; '
     '[ "$found" = "$digest" ] || no digest; [ -z "$want" ] || [ "$found" = "$want" ] || no digest; '
     'chmod "$mode" "$fd" && sync "$fd" || no write; '
     'if [ "$replace" = yes ]; then mv -fT -- "$temp" "./$name" || no write; '

@@ -1,5 +1,6 @@
 """The helper on targets, run by the shells that targets have as sh, against folders that are hostile."""
 
+import contextlib
 import hashlib
 import os
 import signal
@@ -138,18 +139,57 @@ def test_what_does_not_arrive_whole_leaves_nothing(shell, folder, digest, limit,
     assert not [name for name in names(folder) if name == "new" or name.startswith(".")]
 
 
-def test_an_end_of_the_connection_removes_what_is_unfinished(folder):
-    helper = helper_of(put(folder, "new"), grant_mark=MARK, run_id=8)
+@pytest.mark.parametrize("sent", [0, 3_000_000])
+def test_an_end_of_the_connection_removes_what_is_unfinished(folder, sent):
+    helper = helper_of(put(folder, "new", most=10_000_000), grant_mark=MARK, run_id=8)
     line = force_command(
         helper.argv, contain="group", account="root", grant_mark=MARK, run_id=8, seconds=30, cleans_up=True
     )
-    login = subprocess.Popen(["sh", "-c", line], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    login = subprocess.Popen(["sh", "-c", line], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
     temporary = folder / temporary_name(MARK, 8)
-    eventually(temporary.exists)
+    assert login.stdout.readline() == b"ok\n"
+    login.stdin.write(bytes(sent))
+    eventually(lambda: temporary.stat().st_size * 2 >= sent)
     # What sshd's end does, by the death signal.
     login.send_signal(signal.SIGTERM)
     login.wait(20)
     eventually(lambda: not temporary.exists())
+    assert "new" not in names(folder)
+
+
+def read_back(path: Path) -> int:
+    """How many bytes of a file have been read through descriptor 5 of a process."""
+    for one in Path("/proc").glob("[0-9]*/fd/5"):
+        with contextlib.suppress(OSError):
+            if one.readlink() == path:
+                return int((one.parent.parent / "fdinfo" / "5").read_text().split()[1])
+    return 0
+
+
+def test_an_upload_is_read_back_for_its_digest_while_it_arrives(shell, folder):
+    helper = helper_of(put(folder, "new", most=10_000_000), grant_mark=MARK, run_id=9)
+    data = os.urandom(4 * 1024 * 1024)
+    running = subprocess.Popen([shell, *helper.argv[1:]], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert running.stdout.readline() == b"ok\n"
+    running.stdin.write(data)
+    running.stdin.flush()
+    eventually(lambda: read_back(folder / temporary_name(MARK, 9)) >= len(data) / 2)
+    said = running.communicate(helper.commit(hashlib.sha256(data).hexdigest()))[0]
+    assert said.decode() == f"done {len(data)} {hashlib.sha256(data).hexdigest()}\n"
+    assert (folder / "new").read_bytes() == data
+
+
+def test_the_digest_is_that_of_the_file_and_not_of_the_input(shell, folder):
+    helper = helper_of(put(folder, "new", most=10_000_000), grant_mark=MARK, run_id=9)
+    temporary, data = folder / temporary_name(MARK, 9), bytes(300_000)
+    running = subprocess.Popen([shell, *helper.argv[1:]], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert running.stdout.readline() == b"ok\n"
+    running.stdin.write(data)
+    running.stdin.flush()
+    eventually(lambda: temporary.stat().st_size > 0)
+    with temporary.open("r+b") as file:
+        file.write(b"other")
+    assert running.communicate(helper.commit(hashlib.sha256(data).hexdigest()))[0] == b"no digest\n"
     assert "new" not in names(folder)
 
 
