@@ -17,6 +17,7 @@ import asyncssh
 from asyncssh.constants import MSG_IGNORE
 
 from broker.kernel.gathering import Gathering
+from broker.kernel.receiving import receive_buffer
 from sessions_app.connectors.base import ConnectorError, TargetSpec
 from sessions_app.connectors.ssh.certificates import Credential, mint
 from sessions_app.connectors.ssh.options import CLOSED, HOST_CERTIFICATES, HOST_KEYS
@@ -208,15 +209,11 @@ def _send(send: Callable[..., None], kind: int, *parts: bytes, handler: object =
         send(kind, *parts, handler=handler)
 
 
-# All connections of the event loop read into this buffer, because their data is taken from it immediately.
-_PIECE = memoryview(bytearray(64 * 1024))
-
-
 class _Pieces(asyncio.BufferedProtocol):
     """Passes everything on to a connection, and data in pieces."""
 
     def __init__(self, connection: asyncssh.SSHClientConnection | asyncssh.SSHServerConnection) -> None:
-        self._connection = connection
+        self._connection, self._buffer = connection, receive_buffer()
         self.eof_received = connection.eof_received  # type: ignore[method-assign]
         self.connection_lost = connection.connection_lost  # type: ignore[method-assign]
         self.pause_writing = connection.pause_writing  # type: ignore[method-assign]
@@ -224,10 +221,10 @@ class _Pieces(asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:
         del sizehint
-        return _PIECE
+        return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
-        self._connection.data_received(bytes(_PIECE[:nbytes]))
+        self._connection.data_received(bytes(self._buffer[:nbytes]))
 
 
 def cut(connection: asyncssh.SSHClientConnection) -> None:

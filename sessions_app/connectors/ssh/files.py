@@ -71,7 +71,7 @@ _PUT = (
     "wait $! || echo write >&6; back 0; }; "
     'exec 3<&0 4>"$temp"; echo ok; '
     "found=$(exec 6>&1; both | sha256sum); "
-    'case $found in write*) no write ;; esac; measure; '
+    "case $found in write*) no write ;; esac; measure; "
     f'[ "$size" -ge 0 ] || no incomplete; [ "$size" -le "$most" ] || no large; '
     f'commit=$(tail -c {COMMIT} "$fd" | tr -c "0-9a-f" x); digest=$(printf %s "$commit" | cut -c 65-); '
     '[ "$(printf %s "$commit" | cut -c -64 | tr -d "\\n" | sha256sum)" = "$token  -" ] || no incomplete; '

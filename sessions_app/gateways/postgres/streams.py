@@ -6,9 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import Any, SupportsIndex
 
-# All connections of the event loop read into this buffer, because their data is taken from it immediately.
-# Without it, TLS would allocate 256 KiB for each message.
-_ARRIVED = memoryview(bytearray(64 * 1024))
+from broker.kernel.receiving import receive_buffer
 
 
 class Pushing(asyncio.StreamReader):
@@ -56,6 +54,8 @@ class Receiving(asyncio.BufferedProtocol):
     ) -> None:
         """``begun`` is called once the connection is open."""
         self._reader, self._streams = reader, asyncio.StreamReaderProtocol(reader, begun)
+        # Without it, TLS would allocate 256 KiB for each message.
+        self._buffer = receive_buffer()
 
     def writing(self, transport: asyncio.WriteTransport) -> asyncio.StreamWriter:
         """Return the stream to the other side."""
@@ -63,10 +63,10 @@ class Receiving(asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:
         del sizehint
-        return _ARRIVED
+        return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
-        self._reader.feed_data(_ARRIVED[:nbytes])
+        self._reader.feed_data(self._buffer[:nbytes])
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._streams.connection_made(transport)
