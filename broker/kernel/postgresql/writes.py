@@ -16,27 +16,34 @@ from django.db.models.expressions import DatabaseDefault
 from broker.kernel.postgresql.rows import ask
 
 M = TypeVar("M", bound=models.Model)
+# The maximum number of rows in a composed statement, which each connection prepares for each number of rows.
+_MOST_COMPOSED = 8
 
 
 def insert(row: M) -> M:
     """Insert a new row, as `save(force_insert=True)` does, and return it with its key."""
-    fields = _fields_of(type(row))
-    values = [field.pre_save(row, add=True) for field in fields]
-    given = tuple(not isinstance(value, DatabaseDefault) for value in values)
-    sql, returned = _insertion(type(row), given)
-    ((*found,),) = _run(sql, _prepared_values(fields, values))
-    for field, value in zip(returned, found, strict=True):
-        setattr(row, field.attname, _from_database(field, value))
-    row._state.adding, row._state.db = False, DEFAULT_DB_ALIAS  # noqa: SLF001  # as Django's own
+    _insert([row])
     return row
 
 
 def insert_all(rows: Sequence[models.Model]) -> None:
-    """Insert new rows of one model. Several take one statement, which Django composes."""
-    if len(rows) == 1:
-        insert(rows[0])
-    elif rows:
+    """Insert new rows of one model in one statement, and set their keys."""
+    if len(rows) > _MOST_COMPOSED:
         type(rows[0])._default_manager.bulk_create(rows)  # noqa: SLF001  # public in Django
+    elif rows:
+        _insert(rows)
+
+
+def _insert(rows: Sequence[models.Model]) -> None:
+    fields = _fields_of(type(rows[0]))
+    each = [[field.pre_save(row, add=True) for field in fields] for row in rows]
+    given = tuple(tuple(not isinstance(value, DatabaseDefault) for value in values) for values in each)
+    sql, returned = _insertion(type(rows[0]), given)
+    found = _run(sql, [value for values in each for value in _prepared_values(fields, values)])
+    for row, back in zip(rows, found, strict=True):
+        for field, value in zip(returned, back, strict=True):
+            setattr(row, field.attname, _from_database(field, value))
+        row._state.adding, row._state.db = False, DEFAULT_DB_ALIAS  # noqa: SLF001  # as Django's own
 
 
 def write(row: models.Model, *names: str) -> None:
@@ -78,15 +85,15 @@ def _fields_of(model: type[models.Model]) -> tuple[Any, ...]:
 
 
 @functools.cache
-def _insertion(model: type[models.Model], given: tuple[bool, ...]) -> tuple[str, tuple[Any, ...]]:
-    """Return the statement for the columns that have a value, and the fields that it returns."""
+def _insertion(model: type[models.Model], given: tuple[tuple[bool, ...], ...]) -> tuple[str, tuple[Any, ...]]:
+    """Return the statement for rows with the columns that have a value, and the fields that it returns."""
     meta = model._meta  # noqa: SLF001  # Django's
     columns = ", ".join(f'"{field.column}"' for field in _fields_of(model))
-    places = ", ".join("%s" if there else "DEFAULT" for there in given)
-    left = [field for field, there in zip(_fields_of(model), given, strict=True) if not there]
+    places = ", ".join(f"({', '.join('%s' if there else 'DEFAULT' for there in row)})" for row in given)
+    left = [field for field, *there in zip(_fields_of(model), *given, strict=True) if not all(there)]
     back = [*meta.db_returning_fields, *(field for field in left if field not in meta.db_returning_fields)]
     returned = ", ".join(f'"{field.column}"' for field in back)
-    text = f'INSERT INTO "{meta.db_table}" ({columns}) VALUES ({places}) RETURNING {returned}'  # noqa: S608  # names
+    text = f'INSERT INTO "{meta.db_table}" ({columns}) VALUES {places} RETURNING {returned}'  # noqa: S608  # names
     return text, tuple(back)
 
 

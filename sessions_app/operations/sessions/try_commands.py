@@ -14,6 +14,7 @@ from broker.audit.record import Json, record_many
 from broker.audit.standing import check_stands
 from broker.kernel.postgresql.prepared import prepared
 from broker.kernel.postgresql.rows import Rows, ask
+from broker.kernel.postgresql.writes import insert_all
 from sessions_app.models import CommandRun, Grant, Lease
 from sessions_app.operations.grants.write_lease import is_there
 from sessions_app.operations.sessions.authorize_use import AnyUse, holder_of
@@ -85,7 +86,7 @@ def try_commands(*, attempts: Sequence[Attempt], now: dt.datetime) -> list[Tried
         plain = [one for one in attempts if is_plain(one.use, one.decision)]
         usable = _usable([one for one in plain if one.use.grant_id in grants], grants, now)
         runs = {id(one): _run_of(one, grants[one.use.grant_id], now) for one in usable}
-        CommandRun.objects.bulk_create(runs.values())
+        insert_all(list(runs.values()))
         _record(usable, runs, now)
     return [
         tried_of(runs[id(one)], "allowed", one.decision, "") if id(one) in runs else None for one in attempts

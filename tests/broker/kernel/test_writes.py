@@ -73,8 +73,20 @@ def test_no_value_is_part_of_a_statement(world):
     assert len({text for text in noted.statements if not text.startswith("SELECT")}) == 2
 
 
-def test_several_rows_take_one_statement(world):
+@pytest.mark.parametrize("count", [1, 2, 8, 9])
+def test_several_rows_take_one_statement_and_have_their_keys_and_defaults(world, count):
+    rows = [notice(world, subject=str(number)) for number in range(count)]
     with connection.execute_wrapper(noted := Noted()):
-        insert_all([notice(world), notice(world)])
+        insert_all(rows)
         insert_all([])
     assert len(noted.statements) == 1
+    for number, row in enumerate(rows):
+        assert columns(row)["subject"] == str(number)
+        assert columns(row)["next_attempt_at"] == row.next_attempt_at
+
+
+def test_rows_with_and_without_a_value_are_inserted_together(world):
+    rows = [notice(world, next_attempt_at=world.now), notice(world)]
+    insert_all(rows)
+    assert columns(rows[0])["next_attempt_at"] == world.now
+    assert columns(rows[1])["next_attempt_at"] == rows[1].next_attempt_at != world.now
