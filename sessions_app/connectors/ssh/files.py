@@ -67,7 +67,8 @@ _PUT = (
     f'dd bs=256K count="$((most + {COMMIT} + 1))" iflag=fullblock,count_bytes '
     "oflag=nocache status=none <&3 >&4 5<&- 6>&- & "
     "set -- 0.01 0.02 0.04 0.08 0.16; "
-    'while [ -e "/proc/$!/fd/0" ]; do sleep "$1" 2>/dev/null || sleep 1; [ $# = 1 ] || shift; back 1000000; done; '
+    'while [ -e "/proc/$!/fd/0" ]; do sleep "$1" 2>/dev/null || sleep 1; [ $# = 1 ] || shift; '
+    "back 1000000; done; "
     "wait $! || echo write >&6; back 0; }; "
     'exec 3<&0 4>"$temp"; echo ok; '
     "found=$(exec 6>&1; both | sha256sum); "
