@@ -33,12 +33,12 @@ Shape = tuple[str | None, ...]
 
 def shape_of(pieces: Iterable[Piece]) -> Shape:
     """Return the shape of a statement."""
-    return tuple(piece if isinstance(piece, str) else None for piece in pieces)
+    return tuple([piece if isinstance(piece, str) else None for piece in pieces])
 
 
 def values_of(pieces: Iterable[Piece]) -> tuple[Value, ...]:
     """Return the values of a statement, in order."""
-    return tuple(piece for piece in pieces if not isinstance(piece, str))
+    return tuple([piece for piece in pieces if not isinstance(piece, str)])
 
 
 def joined(pieces: Iterable[Piece]) -> tuple[Piece, ...]:

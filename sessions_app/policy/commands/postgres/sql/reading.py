@@ -103,11 +103,10 @@ class _Reader(Sources):
 
     def _made(self, verb: Verb, **more: Any) -> Statement:
         pieces = joined(self.out)
-        for piece in pieces:
-            text = piece if isinstance(piece, str) else piece.text
-            at = hidden_at(text)
-            if at is not None:
-                raise SQLRefused(f"the statement contains {show(text[at])}, which is invisible", "syntax")
+        text = "".join([piece if isinstance(piece, str) else piece.text for piece in pieces])
+        at = hidden_at(text)
+        if at is not None:
+            raise SQLRefused(f"the statement contains {show(text[at])}, which is invisible", "syntax")
         return Statement(
             verb=verb,
             shape=shape_of(pieces),
