@@ -68,8 +68,8 @@ ACTS_WITHOUT_AN_OBJECT = {
 _ACTS_ON_AN_OBJECT = """
     request_withdraw request_remind request_comment bookmark_delete incident_access incident_close
     workflow_join
-    approval_decide grant_end grant_credential grant_release grant_retry grant_extend grant_review grant_run
-    grant_file grant_upload file_take
+    approval_decide grant_end grant_suspend grant_credential grant_release grant_retry grant_extend
+    grant_review grant_run grant_file grant_upload file_take
     grant_delegate
     approval_undo
     hold_decide hold_remind hold_withdraw
@@ -103,8 +103,8 @@ def address(
         "bookmark_delete": [bookmark.pk],
         "incident incident_live incident_access incident_close workflow_join": [incident.ref],
         (
-            "grant grant_live grant_end grant_credential grant_release grant_retry grant_extend grant_review "
-            "grant_receipt grant_run grant_delegate grant_file grant_upload"
+            "grant grant_live grant_end grant_suspend grant_credential grant_release grant_retry "
+            "grant_extend grant_review grant_receipt grant_run grant_delegate grant_file grant_upload"
         ): [grant.ref],
         "run_output run_watch run_stop hold_decide hold_remind hold_withdraw": [grant.ref, run.pk],
         "grant_transfer file_take": [transfer.grant.ref, transfer.pk],

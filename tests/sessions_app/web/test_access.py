@@ -28,12 +28,10 @@ from tests.sessions_app.web.grants.test_grants import finish
 from tests.sessions_app.web.pages import (
     ACTS,
     ACTS_WITHOUT_AN_OBJECT,
-    OPEN,
     PUBLIC,
     READABLE,
     WATCHED,
     address,
-    page_names,
 )
 from tests.support.servers.issuer import trust_file
 from tests.support.servers.receiver import webhook_file
@@ -98,10 +96,6 @@ def things(world, now) -> Things:
     )
     rest = (key, token, world.dora, notice, world.incident(), bookmark, earlier_listing(grant, now))
     return Things(world.request(), grant, *runs, *rest)
-
-
-def test_every_page_is_in_these_tests():
-    assert page_names() == {*READABLE, *ACTS, *OPEN}
 
 
 def test_a_page_answers_those_who_may_see_it_and_is_not_there_for_others(browser, things):
