@@ -5,10 +5,11 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+from django.db.models import Count
 
 from accounts.models import Identity, Kind
 from broker.kernel import clock
-from sessions_app.models import AccessRequest, Grant, Notice, RequestState
+from sessions_app.models import AccessRequest, CommandRun, Grant, Notice, RequestState, RunState, Workflow
 from sessions_app.operations.requests.comment_request import comment_request
 from sessions_app.queries.requests import waiting
 from sessions_app.queries.statements.composed import Listed
@@ -48,7 +49,14 @@ def values(reader: Identity, now: dt.datetime) -> dict:
         "below": 2**62,
         "unread": [*Notice.objects.filter(identity=reader).values_list("pk", flat=True)[:1]],
         "mine": [asked.pk],
+        "ids": [*AccessRequest.objects.values_list("pk", flat=True)],
+        "held": [*CommandRun.objects.filter(state=RunState.HELD).values_list("pk", flat=True)],
         "grants": [*Grant.objects.values_list("pk", flat=True)],
+        "about": [*Grant.objects.values_list("pk", flat=True)],
+        "grant": Grant.objects.annotate(count=Count("runs")).latest("count").pk,
+        "incident": Workflow.objects.annotate(count=Count("grants")).latest("count").pk,
+        "ref": asked.ref,
+        "text": "web",
         "cluster": asked.cluster_id,
         "holder": asked.requester_id,
         "but": 0,
