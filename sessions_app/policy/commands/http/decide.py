@@ -41,7 +41,7 @@ _GOES_ON = (
 _TALKS = "it opens a WebSocket: its command must have websocket: true"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Allowed(answers.Allowed):
     """A request that may be made, with the command whose limits apply to the request and its response."""
 

@@ -41,7 +41,7 @@ OF_ONESELF = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Allowed(answers.Allowed):
     """A request that may be sent, and the line to record for it.
 

@@ -7,9 +7,10 @@ several commands match, the strictest decides: held first, then destructive befo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import partial
 from itertools import takewhile
 from operator import eq
 
@@ -18,54 +19,25 @@ from postgast.pg_query_pb2 import RawStmt
 from sessions_app.policy.commands.answers import Allowed, Refused, amounts_in
 from sessions_app.policy.commands.budgets import AmountRefused
 from sessions_app.policy.commands.characters import hidden_at, show
+from sessions_app.policy.commands.postgres.runs import Runs, recorded
 from sessions_app.policy.commands.postgres.sql.compiled import CompiledStatement, Place, constant_fault
 from sessions_app.policy.commands.postgres.sql.parsing import SQLRefused, parse
 from sessions_app.policy.commands.postgres.sql.passes import Passes, read_pass
-from sessions_app.policy.commands.postgres.sql.pieces import Value, identifier, render
+from sessions_app.policy.commands.postgres.sql.pieces import Value, identifier
 from sessions_app.policy.commands.postgres.sql.reading import Statement, read_statement
 from sessions_app.policy.commands.postgres.sql.selects import limit_fault, select_fault
 from sessions_app.policy.commands.postgres.sql.showing import Shown, shown_of
 from sessions_app.policy.commands.postgres.sql.types import declared_type, keeps
 from sessions_app.policy.commands.postgres.statement_set import StatementSet
-from sessions_app.policy.commands.postgres.texts import PLACE, Read, declared, exact, recorded, sent
+from sessions_app.policy.commands.postgres.texts import Read, declared, exact, sent
 
 MAX_STATEMENTS = 100
-AT_COMMIT = "its COMMIT waits for a second person"
 _SCROLLS = {0x2: "SCROLL ", 0x4: "NO SCROLL "}
 _SCROLL = 0x2 | 0x4
 # ASENSITIVE, INSENSITIVE and the planner's own option have no effect on results.
 _HARMLESS = 0x8 | 0x10 | 0x100
-# In place of a secret value where there is no key for its digest.
-HIDDEN = "[secret]"
 
 __all__ = ("Passes", "Prepared", "Runs", "decide_line", "decide_text", "prepare")
-
-
-@dataclass(frozen=True, slots=True)
-class Runs:
-    """An allowed command.
-
-    ``text`` is the SQL to send, with `$n` for each bound parameter. ``allowed.line`` is the SQL with its
-    values in place; ``secrets``, the secret values, are left out. ``max_rows``: a run that touches more rows
-    must be rolled back. ``shown``: what approvers see, if it is held at its COMMIT. It opens ``cursor``.
-    """
-
-    text: str
-    allowed: Allowed
-    max_rows: int | None
-    shown: Shown | None = None
-    cursor: str = ""
-    secrets: tuple[str, ...] = field(default=(), repr=False)
-    # The parts of the line around the secret values.
-    _around: tuple[str, ...] = field(default=(), repr=False)
-
-    def recorded(self, digest: Callable[[str], str]) -> Allowed:
-        """Return the decision to record. ``digest`` returns what is recorded in place of a secret value."""
-        if not self.secrets:
-            return self.allowed
-        shown = (*map(digest, self.secrets), "")
-        line = "".join(text for pair in zip(self._around, shown, strict=True) for text in pair)
-        return replace(self.allowed, argv=(line,))
 
 
 def decide_text(compiled: StatementSet, text: str) -> tuple[Passes | Runs | Refused, ...]:
@@ -170,7 +142,7 @@ class Prepared:
             at = None if given is None else hidden_at(given)
             if given is not None and at is not None:
                 return Refused(f"a value contains {show(given[at])}, which is invisible", None, "value")
-        bound = tuple(_bound(value, values) for value in self._read.statement.values)
+        bound = tuple([_bound(value, values) for value in self._read.statement.values])
         found = _first(self._compiled, self._commands, self._read, bound)
         return found or _explain(self._compiled, self._read, bound)
 
@@ -233,15 +205,28 @@ def _first(
     for command in commands:
         matched: dict[str, str] = {}
         if _values_fault(command, read, values, matched) is None:
-            budgets = (*command.rule.budget, *compiled.budget)
-            if read.before and any(one.measure in ("bytes", "rows") for one in budgets):
-                return Refused("the rows of a cursor can't be counted: select without one", None, "value")
-            try:
-                amounts = amounts_in(command.rule, {**compiled.bindings, **matched})
-            except AmountRefused as error:
-                return Refused(str(error), command.text, "value")
-            return _runs(command, read, values, matched, amounts)
+            if command.rule.budget or compiled.budget:
+                return _counted(compiled, command, read, values, matched)
+            return _runs(command, read, values, matched, {})
     return None
+
+
+def _counted(
+    compiled: StatementSet,
+    command: CompiledStatement,
+    read: Read,
+    values: tuple[Value, ...],
+    matched: dict[str, str],
+) -> Runs | Refused:
+    """Allow a statement that counts against budgets, if it can be counted."""
+    budgets = (*command.rule.budget, *compiled.budget)
+    if read.before and any(one.measure in ("bytes", "rows") for one in budgets):
+        return Refused("the rows of a cursor can't be counted: select without one", None, "value")
+    try:
+        amounts = amounts_in(command.rule, {**compiled.bindings, **matched})
+    except AmountRefused as error:
+        return Refused(str(error), command.text, "value")
+    return _runs(command, read, values, matched, amounts)
 
 
 def _command_fault(
@@ -282,36 +267,12 @@ def _runs(
     matched: dict[str, str],
     amounts: dict[str, Decimal],
 ) -> Runs:
-    rule = command.rule
-    line = read.before + render(read.statement.shape, list(recorded(command, read, values)))
-    allowed = Allowed(
-        command.index,
-        rule.effect,
-        rule.held,
-        rule.finish_seconds,
-        matched,
-        (line,),
-        notes=(AT_COMMIT,) if command.at_commit else (),
-        at_commit=command.at_commit,
-        amounts=amounts,
-    )
-    text, shown = sent(command, read), _shown(command, read, values)
-    runs = Runs(text, allowed, rule.rows, shown, read.cursor)
-    return _without_secrets(runs, command, read, values) if rule.secret else runs
-
-
-def _without_secrets(runs: Runs, command: CompiledStatement, read: Read, values: tuple[Value, ...]) -> Runs:
-    around, pairs = tuple(runs.allowed.line.split(PLACE)), zip(command.places, values, strict=True)
-    secrets = tuple(value.text for place, value in pairs if isinstance(place, Place) and place.secret)
-    known = {name: text for name, text in runs.allowed.matched.items() if name not in command.rule.secret}
-    whole = read.before + render(read.statement.shape, list(recorded(command, read, values, hide=False)))
-    allowed = replace(runs.allowed, matched=known, argv=(HIDDEN.join(around),), exact=whole)
-    return replace(runs, allowed=allowed, secrets=secrets, _around=around)
+    shown = _shown(command, read, values) if command.at_commit else None
+    record = partial(recorded, command, read, values, matched, amounts)
+    return Runs(sent(command, read), command, shown, read.cursor, record)
 
 
 def _shown(command: CompiledStatement, read: Read, values: tuple[Value, ...]) -> Shown | None:
-    if not command.at_commit:
-        return None
     return shown_of(command, read.statement, list(exact(command, read, values)))
 
 

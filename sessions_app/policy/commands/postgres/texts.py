@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from sessions_app.policy.commands.parameters import Int
 from sessions_app.policy.commands.postgres.sql.compiled import CompiledStatement, Place
@@ -19,7 +20,8 @@ PLACE = "\0"
 @dataclass(frozen=True, slots=True)
 class Read:
     """One statement of a client. ``before`` opens ``cursor``. ``declared`` are its parameters' types.
-    ``texts`` are the SQL to send, by the index of the command that allows it.
+    ``texts`` are the SQL to send, and ``slots`` how values are shown, by the index of the command that allows
+    the statement.
     """
 
     statement: Statement
@@ -27,6 +29,7 @@ class Read:
     declared: tuple[str, ...] = ()
     cursor: str = ""
     texts: dict[int, str] = field(default_factory=dict, repr=False)
+    slots: dict[int, tuple[Slot, ...]] = field(default_factory=dict, repr=False)
 
 
 def declared(value: Value, read: Read) -> str:
@@ -59,26 +62,53 @@ def _with_cast(value: Value, place: Place | Value) -> Value:
     return value if value.cast or not place.cast else value._replace(cast=place.cast)
 
 
-def recorded(
-    command: CompiledStatement, read: Read, values: tuple[Value, ...], *, hide: bool = True
-) -> Iterator[str]:
-    """Yield each value as the line shows it. With ``hide``, secret values are left out."""
-    for number, value in enumerate(values):
-        place = command.places[number] if command.places else value
-        if isinstance(place, Value) and command.places:
-            yield literal(place)
-            continue
-        shown = _with_cast(value, place)
-        if hide and isinstance(place, Place) and place.secret:
-            yield f"{PLACE}::{shown.cast}" if shown.cast else PLACE
-        elif shown.kind == "bound":
-            is_number = _is_number(shown, place, read, number)
-            yield literal(Value("number" if is_number else "text", shown.text, 0, shown.cast))
-        else:
-            yield literal(shown)
+class Slot(NamedTuple):
+    """How a line shows one value of a statement. ``fixed`` is a constant of the rule; empty if there is none.
+
+    ``integer``: a bound value that is an integer is shown without quotes.
+    """
+
+    fixed: str
+    cast: str
+    integer: bool
+    secret: bool
 
 
-def _is_number(value: Value, place: Place | Value, read: Read, number: int) -> bool:
+def line_of(command: CompiledStatement, read: Read, values: tuple[Value, ...], *, hide: bool = True) -> str:
+    """Return a statement with its values in place, as it is recorded. With ``hide``, secret values are left
+    out.
+    """
+    slots = read.slots.get(command.index)
+    if slots is None:
+        slots = read.slots[command.index] = _slots(command, read)
+    pairs = zip(slots, values, strict=True)
+    return read.before + render(
+        read.statement.shape, [slot.fixed or _shown(slot, value, hide) for slot, value in pairs]
+    )
+
+
+def _slots(command: CompiledStatement, read: Read) -> tuple[Slot, ...]:
+    values = read.statement.values
+    return tuple(
+        Slot(literal(place), "", integer=False, secret=False)
+        if command.places and isinstance(place, Value)
+        else _slot(place, value, read, number)
+        for number, (place, value) in enumerate(zip(command.places or values, values, strict=True))
+    )
+
+
+def _slot(place: Place | Value, value: Value, read: Read, number: int) -> Slot:
+    shown = _with_cast(value, place)
     is_int = isinstance(place, Place) and isinstance(place.type, Int)
-    numeric = is_int or number == read.statement.limit or value.cast in _INTEGERS
-    return (numeric or declared(value, read) in _INTEGERS) and keeps("bigint", value.text)
+    integer = is_int or number == read.statement.limit or shown.cast in _INTEGERS
+    secret = isinstance(place, Place) and place.secret
+    return Slot("", shown.cast, integer or declared(value, read) in _INTEGERS, secret)
+
+
+def _shown(slot: Slot, value: Value, hide: bool) -> str:
+    if hide and slot.secret:
+        return f"{PLACE}::{slot.cast}" if slot.cast else PLACE
+    kind = value.kind
+    if kind == "bound":
+        kind = "number" if slot.integer and keeps("bigint", value.text) else "text"
+    return literal(Value(kind, value.text, 0, slot.cast))

@@ -36,7 +36,7 @@ from sessions_app.policy.documents import Problem
 RefusalCode = Literal["syntax", "empty", "left_out", "program", "length", "word", "value"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Allowed(answers.Allowed):
     """A command line that may run, as its words.
 
