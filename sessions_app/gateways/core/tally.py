@@ -28,15 +28,17 @@ from sessions_app.policy.commands.answers import Allowed
 
 log = structlog.get_logger(__name__)
 
-EVERY_S = 0.9
+# In seconds, from the start of one write to the start of the next.
+EVERY_S = 0.5
 # In seconds. While a pending request is older, the pending ones are recorded before another one is counted.
 LATE_S = 1.5
 # In seconds. A request whose last entry is older than this is recorded again immediately.
 KNOWN_S = 600.0
 # The maximum number of distinct pending requests. If it is reached, the next request first records them.
 MOST = 20_000
-# The maximum number of requests in one call, during which the record is locked.
-_AT_ONCE = 1000
+# The maximum number of requests in one call, during which the record is locked, and other threads may have to
+# wait for this one.
+_AT_ONCE = 250
 _Key = tuple[int, tuple[str, ...], str]
 # Arguments: the requests, whether they were answered, and the current time. Returns whether each was
 # recorded.
@@ -47,18 +49,12 @@ def _write(requests: Sequence[AllowedRequests], answered: bool, now: dt.datetime
     return record_allowed_requests(requests=requests, answered=answered, now=now)
 
 
+def _once(session_id: int, use: AnyUse, decision: Allowed, now: dt.datetime) -> AllowedRequests:
+    return AllowedRequests(use, session_id, decision, 1, now, now)
+
+
 def _key(request: AllowedRequests) -> _Key:
     return request.session_id, request.decision.argv, request.use.client
-
-
-class _Count:
-    """One request, and how often it was made."""
-
-    __slots__ = ("decision", "first_at", "last_at", "times", "use")
-
-    def __init__(self, use: AnyUse, decision: Allowed, now: dt.datetime) -> None:
-        self.use, self.decision = use, decision
-        self.times, self.first_at, self.last_at = 1, now, now
 
 
 class _First:
@@ -84,7 +80,7 @@ class Tally:
         self._write = write
         self._lock = threading.Lock()
         self._flushing = threading.Lock()
-        self._counts: dict[_Key, _Count] = {}
+        self._counts: dict[_Key, AllowedRequests] = {}
         # When the oldest pending request was counted, or earlier; infinite if none is pending.
         self._since = float("inf")
         # Requests that must be part of the next write.
@@ -170,7 +166,7 @@ class Tally:
         found = self._counts.get(key)
         self._since = min(self._since, time.monotonic())
         if found is None:
-            self._counts[key] = _Count(use, decision, now)
+            self._counts[key] = _once(key[0], use, decision, now)
         else:
             found.times += 1
             found.last_at = now
@@ -179,11 +175,7 @@ class Tally:
         """Record one request together with those that arrived during another write, so that each waits for at
         most two writes. Return whether its token was still valid.
         """
-        one = _First(
-            AllowedRequests(
-                use=use, session_id=session_id, decision=decision, times=1, first_at=now, last_at=now
-            )
-        )
+        one = _First(_once(session_id, use, decision, now))
         with self._lock:
             self._first.append(one)
         with self._writing:
@@ -225,17 +217,7 @@ class Tally:
             with self._lock:
                 taken, self._counts = self._counts, {}
                 taken_at = time.monotonic()
-            waiting = [
-                AllowedRequests(
-                    use=one.use,
-                    session_id=session_id,
-                    decision=one.decision,
-                    times=one.times,
-                    first_at=one.first_at,
-                    last_at=one.last_at,
-                )
-                for (session_id, _, _), one in taken.items()
-            ]
+            waiting = list(taken.values())
             done = 0
             try:
                 for at in range(0, len(waiting), _AT_ONCE):
@@ -246,7 +228,7 @@ class Tally:
                 self.refusing = done < len(waiting)
                 self._put_back(dict(list(taken.items())[done:]), taken_at)
 
-    def _put_back(self, left: dict[_Key, _Count], taken_at: float) -> None:
+    def _put_back(self, left: dict[_Key, AllowedRequests], taken_at: float) -> None:
         with self._lock:
             if not left:
                 self._since = taken_at if self._counts else float("inf")
@@ -270,8 +252,11 @@ class Tally:
         self._thread.start()
 
     def _run(self) -> None:
-        while not self._stop.wait(EVERY_S):
+        rest = EVERY_S
+        while not self._stop.wait(rest):
+            began = time.monotonic()
             self._try()
+            rest = max(0.0, began + EVERY_S - time.monotonic())
         connection.close()
 
     def _try(self) -> None:

@@ -16,9 +16,12 @@ from sessions_app.operations.sessions.proofs.proxy import lock_requests
 from sessions_app.policy.commands.answers import Allowed
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True)
 class AllowedRequests:
-    """Identical requests, made ``times`` times in one session from ``first_at`` to ``last_at``."""
+    """Identical requests, made ``times`` times in one session from ``first_at`` to ``last_at``.
+
+    It can be counted up until it is recorded.
+    """
 
     use: AnyUse
     session_id: int
@@ -39,22 +42,48 @@ def record_allowed_requests(
     """
     with transaction.atomic(), connection.cursor() as cursor:
         until = {} if answered else lock_requests(one.use for one in requests)
-        rows = []
+        row, rows = _Row(), []
         for place, one in enumerate(requests):
             valid_until = until.get((one.use.credential_id or 0, one.use.target.id))
             if answered or valid_until is not None:
-                rows.append({"place": place, "until": valid_until and valid_until.isoformat(), **_row(one)})
+                rows.append(row.of(one, place, valid_until))
         cursor.execute(
             "SELECT stint_requests_allowed(%s, %s, %s::jsonb)",
-            [now, Event.COMMAND_ALLOWED.value, json.dumps(rows, ensure_ascii=False)],
+            [now, Event.COMMAND_ALLOWED.value, f"[{','.join(rows)}]"],
         )
         recorded = set(cursor.fetchone()[0])
     return [place in recorded for place in range(len(requests))]
 
 
-def _row(one: AllowedRequests) -> dict[str, object]:
+class _Row:
+    """Encodes the rows of one call as JSON. What the requests of one use share is encoded once, because a
+    client may send thousands of reads in a second.
+    """
+
+    def __init__(self) -> None:
+        self._shared: dict[tuple[int, int, int, str], str] = {}
+
+    def of(self, one: AllowedRequests, place: int, until: dt.datetime | None) -> str:
+        """Return a row. ``place`` is its number in the call."""
+        key = id(one.use), one.session_id, one.decision.index, one.decision.effect
+        shared = self._shared.get(key)
+        if shared is None:
+            shared = self._shared[key] = _json(_shared(one))[:-1]
+        first = one.first_at.isoformat()
+        last = first if one.last_at is one.first_at else one.last_at.isoformat()
+        argv = recordable_words(one.decision.argv)
+        own = (
+            f'"place":{place},"until":{_json(until and until.isoformat())},"times":{one.times},'
+            f'"first_at":"{first}","last_at":"{last}","line":{_json(" ".join(argv))},"argv":{_json(argv)}'
+        )
+        return f"{shared},{own}}}"
+
+
+_json = json.JSONEncoder(ensure_ascii=False).encode
+
+
+def _shared(one: AllowedRequests) -> dict[str, object]:
     use, decision = one.use, one.decision
-    argv = recordable_words(decision.argv)
     return {
         "grant_id": use.grant_id,
         "session_id": one.session_id,
@@ -63,13 +92,8 @@ def _row(one: AllowedRequests) -> dict[str, object]:
         "holder": use.holder,
         "holder_id": use.holder_id,
         "target": use.target.name,
-        "line": " ".join(argv),
-        "argv": argv,
         # Some requests are allowed without a command.
         "command": decision.index if decision.index >= 0 else None,
         "effect": decision.effect,
-        "times": one.times,
-        "first_at": one.first_at.isoformat(),
-        "last_at": one.last_at.isoformat(),
         "client": use.client,
     }

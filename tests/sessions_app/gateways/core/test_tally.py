@@ -2,12 +2,13 @@
 
 import contextlib
 import threading
+import time
 
 import pytest
 from django.db import DatabaseError, connection
 
 from broker.kernel import clock
-from sessions_app.gateways.core.tally import LATE_S, MOST, Tally
+from sessions_app.gateways.core.tally import EVERY_S, LATE_S, MOST, Tally
 from sessions_app.operations.sessions.proofs.proxy import RequestUse
 from sessions_app.policy.commands.answers import Allowed
 from tests.support.waits import eventually, happens
@@ -59,6 +60,9 @@ USE = RequestUse(
     session_id=1,
     jkt="",
 )
+
+
+READ = Allowed(0, "read", False, None, {}, ("GET", "/a"))
 
 
 def add(tally, uri="/a", session=1):
@@ -166,14 +170,38 @@ def test_one_that_finds_too_many_waiting_that_are_not_taken_is_not_counted(tally
     assert written.times == answered < 2 * MOST + 2
 
 
+class Waits(list):
+    """Takes the place of the event that ends the thread, and keeps how long it is waited for."""
+
+    def wait(self, seconds):
+        self.append(seconds)
+        return len(self) == 3
+
+    def set(self):
+        pass
+
+
+def test_the_time_that_a_write_takes_is_part_of_the_time_until_the_next(live_world):
+    def write(requests, answered, now):
+        until = time.monotonic() + 0.02
+        while time.monotonic() < until:
+            pass
+        return [True] * len(requests)
+
+    tally = Tally(write)
+    tally._stop = waits = Waits()
+    tally.count(1, USE, READ, clock.now())
+    tally._thread.join()
+    assert waits[0] == EVERY_S
+    assert waits[1] <= EVERY_S - 0.02
+    tally.stop()
+
+
 def test_what_waits_is_written_down_when_the_process_stops(tally, written):
     add(tally)
     add(tally)
     tally.stop()
     assert written.times == 2
-
-
-READ = Allowed(0, "read", False, None, {}, ("GET", "/a"))
 
 
 def test_what_was_recorded_in_another_way_is_counted_from_its_first_repeat(tally, written):
