@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from json.encoder import encode_basestring
 from pathlib import Path
@@ -103,6 +103,22 @@ class Recorder:
             self._full = True
             self._event(f"\r\n[stint: recording truncated: {self._room.limit}]\r\n")
 
+    def lines(self, lines: Sequence[tuple[float, str]]) -> None:
+        """Add lines without control characters, each with its moment of ``time.monotonic``, which may be
+        before the recording. Raises OSError.
+        """
+        events = [(round(max(0.0, at - self._began), 6), f"{line}\r\n") for at, line in lines]
+        whole = "".join([f'[{at}, "o", {encode_basestring(text)}]\n' for at, text in events])
+        if self._full or self._written + len(whole) > self._room.bytes:
+            for _, line in lines:
+                self.output(f"{line}\n".encode(), error=False)
+            return
+        self._printed += sum([len(line.encode()) + 1 for _, line in lines])
+        self._write(whole)
+        if self.followers:
+            for _, text in events:
+                self._follow(("o", text))
+
     def resize(self, width: int, height: int) -> None:
         """Add a change of the terminal's size, in characters. Raises OSError."""
         if not self._full and 0 < width < MOST_CELLS and 0 < height < MOST_CELLS:
@@ -140,10 +156,13 @@ class Recorder:
             follower(event)
 
     def _line(self, text: str) -> None:
-        line = f"{text}\n".encode("utf-8", "replace")
-        self._hash.update(line)
-        self._written += len(line)
-        self._file.write(line)
+        self._write(f"{text}\n")
+
+    def _write(self, lines: str) -> None:
+        data = lines.encode("utf-8", "replace")
+        self._hash.update(data)
+        self._written += len(data)
+        self._file.write(data)
 
 
 def _created(path: Path) -> int:

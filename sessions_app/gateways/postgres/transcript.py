@@ -4,15 +4,17 @@ never the rows.
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Callable
 
-from sessions_app.gateways.core.live import Live
-from sessions_app.gateways.core.recording import Recorder, Recording
+from sessions_app.gateways.core.recording import FLUSH_AFTER, Recorder, Recording
 from sessions_app.gateways.postgres import wire
 from sessions_app.policy.commands.characters import hidden_at
 
-# Characters that are kept until the first statement runs. Until then there is no recording.
-_MOST_EARLY = 65_536
+# Characters that wait to be written. Until the first statement runs, there is no recording, and what exceeds
+# this is dropped.
+_MOST_WAITING = 65_536
 _SHOWN = (wire.COMMAND_COMPLETE, wire.ERROR, wire.NOTICE)
 
 
@@ -33,9 +35,12 @@ class Transcript:
         ``hides``: messages may quote secret values, so only their codes are recorded.
         """
         self._start, self._prompt, self._hides, self._failed = start, prompt, hides, failed
-        self._early: list[str] = []
+        # Lines that are not written yet, each with its moment of ``time.monotonic``. The timer writes them
+        # all at once, because each write costs as much as many lines.
+        self._waiting: list[tuple[float, str]] = []
+        self._size = 0
+        self._timer: asyncio.TimerHandle | None = None
         self._recorder: Recorder | None = None
-        self._live: Live | None = None
         self.run_id = 0
 
     def statement(self, line: str) -> None:
@@ -52,10 +57,7 @@ class Transcript:
             self._failed(_reason(error))
             return
         self.run_id = run_id
-        self._live = Live(self._recorder, lambda: self._failed("its recording can't be written"))
-        early, self._early = self._early, []
-        for text in early:
-            self._say(text)
+        self._write()
 
     def answered(self, message: bytes) -> None:
         """Add a message that the client gets, unless it is a row or belongs to the protocol."""
@@ -73,9 +75,9 @@ class Transcript:
     def close(self, why: str) -> Recording | None:
         """End the recording, and return it. None if no statement ran, or if it can't be completed."""
         self._say(f"[stint: {why}]")
-        if self._recorder is None or self._live is None:
+        if self._recorder is None:
             return None
-        self._live.stop()
+        self._write()
         try:
             return self._recorder.close()
         except OSError:
@@ -83,13 +85,29 @@ class Transcript:
             return None
 
     def _say(self, text: str) -> None:
-        text = visible(text)
-        if self._live is None:
-            if sum(map(len, self._early)) < _MOST_EARLY:
-                self._early.append(text)
+        is_full = self._size > _MOST_WAITING
+        if self._recorder is None and is_full:
+            return
+        self._waiting.append((time.monotonic(), text))
+        self._size += len(text)
+        if self._recorder is None:
+            return
+        if is_full:
+            self._write()
+        elif self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(FLUSH_AFTER, self._write)
+
+    def _write(self) -> None:
+        """Write the lines that wait."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        waiting, self._waiting, self._size = self._waiting, [], 0
+        if self._recorder is None:
             return
         try:
-            self._live.add(text.encode() + b"\n", error=False)
+            self._recorder.lines([(at, visible(text)) for at, text in waiting])
+            self._recorder.flush()
         except (OSError, ValueError) as error:
             self._failed(_reason(error))
 

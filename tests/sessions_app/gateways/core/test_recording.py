@@ -58,6 +58,39 @@ def test_a_recording_that_is_full_says_so_once_and_grows_no_more(tmp_path):
     assert (tmp_path / made.path).stat().st_size < 3_000
 
 
+@pytest.mark.parametrize("cap", [1_000_000, 200])
+def test_lines_that_are_written_together_are_recorded_like_output(tmp_path, cap):
+    texts = ["one", "zwei €", 'three "3" \\', ""] * 5
+    found = []
+    for folder in ("together", "alone"):
+        room = Room(cap, "a command has 16 MiB")
+        recorder = Recorder(tmp_path / folder, "7.cast", title="t", started=START, room=room)
+        seen = []
+        recorder.followers.append(seen.append)
+        if folder == "together":
+            recorder.lines([(recorder._began + at, text) for at, text in enumerate(texts)])
+        else:
+            for text in texts:
+                recorder.output(f"{text}\n".encode(), error=False)
+        made = recorder.close()
+        data = (tmp_path / folder / made.path).read_bytes()
+        assert made.digest == hashlib.sha256(data).hexdigest()
+        rows = [json.loads(line)[2] for line in data.decode().splitlines()[1:]]
+        assert rows == [event[1] for event in seen if event is not None]
+        # Where it is full depends on the digits of the moments.
+        text = "".join(rows) if cap > 200 else f"{''.join(rows)[:20]} {'truncated' in rows[-1]}"
+        found.append((text, made.output_bytes))
+    assert found[0] == found[1]
+
+
+def test_lines_have_their_own_moments(tmp_path):
+    recorder = Recorder(tmp_path, "7.cast", title="t", started=START, room=Room(1000, "all"))
+    moments = [recorder._began + seconds for seconds in (-3, 1.5, 2)]
+    recorder.lines(list(zip(moments, ("zero", "one", "two"), strict=True)))
+    rows = (tmp_path / recorder.close().path).read_text().splitlines()[1:]
+    assert [json.loads(row)[::2] for row in rows] == [[0, "zero\r\n"], [1.5, "one\r\n"], [2, "two\r\n"]]
+
+
 def test_a_recording_is_never_written_over(tmp_path):
     record(tmp_path, (b"first", False))
     with pytest.raises(FileExistsError):

@@ -90,5 +90,18 @@ def test_a_connection_that_cannot_be_recorded_does_not_go_on(tmp_path, transcrip
     assert made.close("done") is None
 
 
+async def test_what_waits_is_bounded_before_and_after_the_first_run(tmp_path, transcript):
+    made = transcript()
+    for _ in range(4):
+        made.statement("x" * 60_000)
+    made.ran(1)
+    assert len(lines(tmp_path, 1)) == 2
+    for _ in range(3):
+        made.statement("y" * 60_000)
+    # The first two were written without waiting for more.
+    assert len(lines(tmp_path, 1)) == 5
+    made.close("done")
+
+
 def test_invisible_characters_are_shown():
     assert visible("a\u202eb\n") == "a\\u202eb\\u000a"
