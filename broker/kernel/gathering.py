@@ -41,6 +41,11 @@ class Gathering:
             self._loop.call_soon(self.flush)
         self._parts.append(data)
 
+    def send(self, data: bytes) -> None:
+        """Send data now, after what is queued."""
+        self._parts.append(data)
+        self.flush()
+
     def hold(self) -> None:
         """Queue all data until ``release``, which must follow in this iteration."""
         self._holds = True

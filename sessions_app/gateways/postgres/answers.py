@@ -14,10 +14,11 @@ from typing import Literal
 
 from sessions_app.gateways.postgres import wire
 from sessions_app.gateways.postgres.attempts import Attempts, Run
+from sessions_app.gateways.postgres.batches import read_result
 from sessions_app.gateways.postgres.upstream import FIXED
 from sessions_app.gateways.postgres.wire import Fields, ProtocolError
 
-Kind = Literal["parse", "bind", "close", "describe", "execute", "refusal", "sync"]
+Kind = Literal["parse", "bind", "close", "describe", "execute", "refusal", "sync", "batch", "described batch"]
 # By kind of message: the types of messages in its response, and those that end the response.
 _ANSWERS: dict[Kind, tuple[bytes, bytes]] = {
     "parse": (wire.PARSE_COMPLETE, wire.PARSE_COMPLETE),
@@ -28,6 +29,7 @@ _ANSWERS: dict[Kind, tuple[bytes, bytes]] = {
     "refusal": (b"", b""),
     "sync": (wire.READY, wire.READY),
 }
+_BATCHES = ("batch", "described batch")
 # Messages that a target sends without being asked, or instead of an answer.
 _UNASKED = frozenset((wire.STATUS, wire.NOTICE, wire.NOTIFICATION, wire.ERROR))
 _FATAL = ("FATAL", "PANIC")
@@ -105,8 +107,37 @@ class Answers:
         if run is not None and run.allowance is not None:
             run.beyond = not await run.allowance.take(size=len(content), rows=1)
 
+    @property
+    def expects_batch(self) -> bool:
+        """Whether the next response is that to a batch."""
+        return bool(self.expected) and self.expected[0].kind in _BATCHES
+
+    def take_batch(self, data: bytes, send: Callable[[bytes], None]) -> bool:
+        """Handle the target's whole answer to a batch, and ``send`` it. Return False, and do nothing, if it
+        is unusual.
+        """
+        one = self.expected[0]
+        found = read_result(data, described=one.kind == "described batch")
+        if found is None or one.run is None:
+            return False
+        self.expected.popleft()
+        one.run.rows, one.run.size = max(found.rows, rows_of(found.complete)), found.size
+        send(data)
+        self.attempts.finish(one.run, "done")
+        self.attempts.show(found.complete)
+        self.on_ready(IDLE)
+        return True
+
+    def _unfold(self) -> None:
+        """Expect the answers to each message of a batch."""
+        one = self.expected.popleft()
+        kinds: tuple[Kind, ...] = ("bind", "describe") if one.kind == "described batch" else ("bind",)
+        self.expected.extend([*map(Expected, kinds), Expected("execute", run=one.run), Expected("sync")])
+
     def take(self, kind: bytes, content: bytes) -> None:
         """Handle one message of the target. Raises ProtocolError."""
+        if self.expects_batch:
+            self._unfold()
         if kind not in _UNASKED:
             self._answered(kind, content)
         elif kind == wire.ERROR:

@@ -126,6 +126,8 @@ class Attempts:
         self.kept: Callable[[Run], Recording | None] = _nothing_kept
         # When each small read was last recorded, by its text with `$n` for its values.
         self._known: dict[str, float] = {}
+        # By the index of a command, whether repeats of what it allows are counted.
+        self._counted: dict[int, bool] = {}
         self._timer: asyncio.TimerHandle | None = None
         # Those that have not ended.
         self.open: set[Run] = set()
@@ -196,21 +198,36 @@ class Attempts:
         if self.transcript is not None:
             self.transcript.statement(line)
 
+    def note(self, run: Run) -> None:
+        """Add a repeated read to the metrics, and to the recording of the connection."""
+        metrics.ALLOWED.inc()
+        if self.transcript is not None and run.runs is not None:
+            self.transcript.statement(self._recorded(run.runs).line)
+
+    def show(self, message: bytes) -> None:
+        """Add a message that the client gets to the recording of the connection."""
+        if self.transcript is not None:
+            self.transcript.answered(message)
+
+    def knows(self, text: str) -> bool:
+        """Whether statements with this text may repeat one in the record."""
+        return text in self._known
+
     def repeat(self, runs: Runs) -> Run | None:
-        """Begin a read that repeats one in the record. None if the statement must be recorded first."""
+        """Begin a read that repeats one in the record. None if the statement must be recorded first.
+
+        Call ``note`` next.
+        """
         known_at = self._known.get(runs.text)
-        if known_at is None or not self._only_reads(runs) or self._tally.behind:
+        if known_at is None or self._session.grant.suspended or self._tally.behind:
             return None
-        if self._session.grant.suspended:
+        if not self._only_reads(runs):
             return None
         if time.monotonic() - known_at > KNOWN_S:
             del self._known[runs.text]
             return None
-        metrics.ALLOWED.inc()
         run = Run(None, runs)
         self.open.add(run)
-        if self.transcript is not None:
-            self.transcript.statement(self._recorded(runs).line)
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(SOON_S / 2, self._look)
         return run
@@ -242,7 +259,7 @@ class Attempts:
 
     def counts(self, runs: Runs) -> bool:
         """Whether budgets count the results of a statement."""
-        budgets = self._use.compiled.budgets_of(runs.allowed.index) if self._has_budgets else ()
+        budgets = self._use.compiled.budgets_of(runs.command.index) if self._has_budgets else ()
         return any(one.measure in ("bytes", "rows") for _, one in budgets)
 
     def _only_reads(self, runs: Runs) -> bool:
@@ -250,10 +267,12 @@ class Attempts:
 
         They can if the statement only reads, needs no approval, and has no time limit, row limit or budget.
         """
-        allowed = runs.allowed
-        if allowed.effect != "read" or allowed.hold or allowed.finish_seconds or runs.max_rows:
-            return False
-        return not (self._has_budgets and self._use.compiled.budgets_of(allowed.index))
+        index, rule = runs.command.index, runs.command.rule
+        if index not in self._counted:
+            limited = rule.held or rule.finish_seconds or rule.rows
+            budgets = self._has_budgets and self._use.compiled.budgets_of(index)
+            self._counted[index] = rule.effect == "read" and not (limited or budgets)
+        return self._counted[index]
 
     async def _released(self, run: Run, tried: Tried) -> None:
         try:

@@ -22,6 +22,7 @@ from sessions_app.gateways.core.registry import OpenSession
 from sessions_app.gateways.core.tally import Tally
 from sessions_app.gateways.postgres import wire
 from sessions_app.gateways.postgres.attempts import Attempts
+from sessions_app.gateways.postgres.batches import END, READY
 from sessions_app.gateways.postgres.handling import Handling
 from sessions_app.gateways.postgres.limits import NOT_SUPPORTED
 from sessions_app.gateways.postgres.transcript import Transcript
@@ -103,6 +104,12 @@ class Incoming(Protocol):
 
     def buffered(self) -> tuple[bytes, bytes] | None:
         """Return the type and the content of the next message if it has arrived. Raises ProtocolError."""
+
+    def whole(self, end: bytes) -> bytes:
+        """Return all data that has arrived if it ends like this, and empty otherwise. It is not taken."""
+
+    def clear(self) -> None:
+        """Take all data that has arrived."""
 
     async def serve(self, handle: Callable[[], Rest]) -> None:
         """Call ``handle`` whenever messages have arrived, as `Messages` does. Raises Closed."""
@@ -279,10 +286,9 @@ class Conversation(Cuttable):
         """Send the client now what is queued for it."""
         self._out.flush()
 
-    def _to_client(self, data: bytes) -> None:
-        self._out.write(data)
-        if self._attempts.transcript is not None:
-            self._attempts.transcript.answered(data)
+    def _to_client(self, message: bytes) -> None:
+        self._out.write(message)
+        self._attempts.show(message)
 
     async def _relay(self) -> None:
         """Pass the target's responses to the client. Raises TargetGone."""
@@ -298,6 +304,9 @@ class Conversation(Cuttable):
     def _from_target(self) -> Rest:
         """Relay the responses that have arrived. Raises ProtocolError."""
         messages, answers, taken = self._upstream.messages, self._answers, False
+        if answers.expects_batch and answers.take_batch(messages.whole(READY), self._out.send):
+            messages.clear()
+            return _drained(self._line.writer)
         self._out.hold()
         try:
             while (found := messages.buffered()) is not None:
@@ -325,6 +334,9 @@ class Conversation(Cuttable):
     def _from_client(self) -> Rest:
         """Handle the messages that have arrived. Raises _Left, ProtocolError and Ended."""
         taken = False
+        if self._repeats():
+            self._messages.clear()
+            return _drained(self._upstream.writer)
         self._up.hold()
         self._out.hold()
         try:
@@ -336,6 +348,13 @@ class Conversation(Cuttable):
             self._up.release()
             self._out.release()
         return _drained(self._upstream.writer) if taken else None
+
+    def _repeats(self) -> bool:
+        """Handle a batch that repeats a read, if that is all that has arrived."""
+        if self._stopped or not self._handling.is_idle:
+            return False
+        data = self._messages.whole(END)
+        return bool(data) and self._handling.repeat(data, self._up.send)
 
     def _taken(self, kind: bytes, content: bytes) -> Rest:
         if not self._handling.is_ready:

@@ -72,6 +72,7 @@ class Executing(Sending):
         """Begin a read that repeats one in the record, and so need not be recorded first."""
         repeated = self.attempts.repeat(runs)
         if repeated is not None:
+            self.attempts.note(repeated)
             self.finish_by, self.finish_seconds = None, 0
         return repeated
 

@@ -18,6 +18,7 @@ from sessions_app.gateways.core.tally import Tally
 from sessions_app.gateways.postgres import wire
 from sessions_app.gateways.postgres.answers import IDLE, Expected
 from sessions_app.gateways.postgres.attempts import NOT_SENT, NotRun, Run
+from sessions_app.gateways.postgres.batches import Batch, Batches
 from sessions_app.gateways.postgres.executing import Executing
 from sessions_app.gateways.postgres.limits import NO_PARTS
 from sessions_app.gateways.postgres.prepared import Entry, Portal
@@ -42,6 +43,7 @@ class Handling(Executing):
         to_target: Callable[[bytes], None],
     ) -> None:
         super().__init__(shared, session, tally, to_client=to_client, to_target=to_target)
+        self._batches = Batches()
         # Whether the target has answered the last Sync.
         self._ready = asyncio.Event()
         self._ready.set()
@@ -71,6 +73,46 @@ class Handling(Executing):
             return None
         self._commits.show()
         return _HANDLERS[kind](self, Fields(content), content)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether the target waits for a batch outside of transaction blocks."""
+        return self._ready.is_set() and not (self.answers.expected or self.answers.skips or self._gate.block)
+
+    def repeat(self, data: bytes, send: Callable[[bytes], None]) -> bool:
+        """Handle a whole batch that repeats a read, as `handle` would handle each of its messages, and
+        ``send`` it to the target at once.
+
+        Return False, and do nothing, if it is anything else. Raises ProtocolError, and Ended once the grant
+        has ended.
+        """
+        self._session.check()
+        batch = self._batches.read(data)
+        entry = self._names.statement(batch.statement) if batch is not None else None
+        run = self._repeated(entry, batch) if batch is not None and entry is not None else None
+        if batch is None or run is None:
+            return False
+        self._ready.clear()
+        self.finish_by, self.finish_seconds = None, 0
+        self.answers.add(Expected("described batch" if batch.described else "batch", run=run))
+        run.send()
+        # The client's own bytes are in canonical form: it is the statement's text that is never the client's.
+        send(data)
+        # This is done while the target works.
+        self.attempts.note(run)
+        return True
+
+    def _repeated(self, entry: Entry, batch: Batch) -> Run | None:
+        """Decide a statement with its values. Return None unless it repeats a read in the record."""
+        formats, values = batch.formats, batch.values
+        known = self.attempts.knows(entry.decided.text) and not entry.hidden
+        if not known or entry.lacks_types(formats, values):
+            return None
+        try:
+            _, runs = entry.bound(formats, values)
+        except ValueError:
+            return None
+        return self.attempts.repeat(runs) if isinstance(runs, Runs) and not runs.cursor else None
 
     # Between both sides
 
@@ -187,7 +229,9 @@ class Handling(Executing):
         if isinstance(entry.decided, Passes):
             self._open(entry, asked, entry.decided)
             return None
-        return self._bind_later(entry, asked) if entry.lacks_types(asked) else self._bind(entry, asked)
+        if entry.lacks_types(asked.formats, asked.values):
+            return self._bind_later(entry, asked)
+        return self._bind(entry, asked)
 
     async def _bind_later(self, entry: Entry, asked: wire.Bind) -> None:
         if await self._learn_types(entry, asked.statement) and (rest := self._bind(entry, asked)) is not None:
@@ -196,7 +240,7 @@ class Handling(Executing):
     def _bind(self, entry: Entry, asked: wire.Bind) -> Rest:
         """Decide on a statement with its values."""
         try:
-            values, runs = entry.bound(asked)
+            values, runs = entry.bound(asked.formats, asked.values)
         except ValueError as error:
             self.refuse(wire.error("22P03", f"The values can't be read: {error}."))
             return None

@@ -43,6 +43,14 @@ class PageClient:
         """Return the next message of the client, if there is one."""
         return self._asks.popleft() if self._asks else None
 
+    def whole(self, end: bytes) -> bytes:
+        """Return empty: the client sends no batches."""
+        del end
+        return b""
+
+    def clear(self) -> None:
+        """Do nothing: all data is taken message by message."""
+
     async def serve(self, handle: Callable[[], wire.Rest]) -> None:
         """Send the statement, then Terminate after the response."""
         while True:

@@ -26,28 +26,30 @@ class Entry:
     types: Sequence[int]
     hidden: int = 0
 
-    def lacks_types(self, asked: wire.Bind) -> bool:
+    def lacks_types(self, formats: Sequence[int], values: Sequence[bytes | None]) -> bool:
         """Whether a binary value can't be read without asking the target for its type."""
-        return wire.BINARY in asked.formats and any(
+        return wire.BINARY in formats and any(
             value is not None and kind == wire.BINARY and not self._type(at)
-            for at, (kind, value) in enumerate(zip(asked.formats, asked.values, strict=True))
+            for at, (kind, value) in enumerate(zip(formats, values, strict=True))
         )
 
     def _type(self, at: int) -> int:
         return self.types[at] if at < len(self.types) else 0
 
-    def bound(self, asked: wire.Bind) -> tuple[list[str | None], Runs | Refused]:
+    def bound(
+        self, formats: Sequence[int], values: Sequence[bytes | None]
+    ) -> tuple[list[str | None], Runs | Refused]:
         """Return the values as text, and the decision on the statement with them.
 
         Raises ValueError for values that can't be read.
         """
         if isinstance(self.decided, Passes):
             raise AssertionError  # noqa: TRY004  # it has no values
-        values = [
+        texts = [
             None if value is None else self._text(at, kind, value)
-            for at, (kind, value) in enumerate(zip(asked.formats, asked.values, strict=True))
+            for at, (kind, value) in enumerate(zip(formats, values, strict=True))
         ]
-        runs = self.decided.bind(values)
+        runs = self.decided.bind(texts)
         if isinstance(runs, Runs) and runs.text != self.decided.text:
             # The text on the target belongs to another command, which casts the values differently.
             runs = Refused(
@@ -55,7 +57,7 @@ class Entry:
                 None,
                 "value",
             )
-        return values, runs
+        return texts, runs
 
     def _text(self, at: int, kind: int, value: bytes) -> str:
         if kind == wire.BINARY:

@@ -17,7 +17,7 @@ from sessions_app.gateways.postgres.streams import Pushing
 HEAD = 5
 _HEAD = struct.Struct("!cI")
 _SHORT, _INTEGER = struct.Struct("!H"), struct.Struct("!i")
-_SHORTER = "a message is shorter than its declared length"
+_SHORTER, _LONGER = "a message is shorter than its declared length", "a message is longer than its fields"
 _READ = 64 * 1024
 # What has to be awaited before the next message is handled; None if there is nothing.
 Rest: TypeAlias = Coroutine[Any, Any, None] | None
@@ -115,6 +115,15 @@ class Messages:
             self._at = 0
         return None
 
+    def whole(self, end: bytes) -> bytes:
+        """Return all data that has arrived, if it ends like this, and empty otherwise. It is not taken."""
+        buffer = self._buffer
+        return bytes(buffer) if buffer.endswith(end) and not self._at else b""
+
+    def clear(self) -> None:
+        """Take all data that has arrived."""
+        self._buffer.clear()
+
 
 def _drop(done: asyncio.Future[Rest]) -> None:
     """Drop what a task that is canceled does not await."""
@@ -179,7 +188,7 @@ class Fields:
     def end(self) -> None:
         """Check that nothing follows."""
         if self._at != len(self._content):
-            raise ProtocolError("a message is longer than its fields")
+            raise ProtocolError(_LONGER)
 
     @property
     def left(self) -> int:
@@ -259,7 +268,7 @@ def parse(name: str, text: str, types: Iterable[int] = ()) -> bytes:
 @dataclass(slots=True)
 class Bind:
     """A Bind message: its names, the format of each value, and the values. ``fields`` has all but the names,
-    encoded, with the result formats from ``results``.
+    encoded, with the values from ``start``, and the result formats from ``results``.
     """
 
     portal: str
@@ -267,6 +276,7 @@ class Bind:
     formats: Sequence[int]
     values: Sequence[bytes | None]
     fields: bytes
+    start: int
     results: int
 
     def encoded(self, portal: str, statement: str, more: int = 0) -> bytes:
@@ -286,18 +296,51 @@ def bind(portal: str, statement: str, values: Sequence[bytes] = ()) -> bytes:
 
 def read_bind(content: bytes) -> Bind:
     """Return a Bind message, with one format for each value. Raises ProtocolError."""
-    fields = Fields(content)
-    portal, statement = fields.string(), fields.string()
-    left = fields.left
-    formats = fields.shorts()
-    values = [fields.value() for _ in range(fields.short())]
-    results = left - fields.left
-    fields.shorts()
-    fields.end()
+    names = content.split(b"\0", 2)
+    if len(names) != 3:
+        raise ProtocolError("a string has no end")
+    fields = names[2]
+    try:
+        portal, statement = names[0].decode(), names[1].decode()
+        formats, start = _shorts(fields, 0)
+        values, results = read_values(fields, start)
+        _, end = _shorts(fields, results)
+    except UnicodeDecodeError as error:
+        raise ProtocolError("a string is not UTF-8") from error
+    if end < len(fields):
+        raise ProtocolError(_LONGER)
     if len(formats) not in (0, 1, len(values)) or not _FORMATS.issuperset(formats):
         raise ProtocolError("a Bind message has impossible formats")
     each = formats if len(formats) == len(values) else (formats or (TEXT,)) * len(values)
-    return Bind(portal, statement, each, values, content[-left:], results)
+    return Bind(portal, statement, each, values, fields, start, results)
+
+
+def _shorts(data: bytes, at: int) -> tuple[tuple[int, ...], int]:
+    """Return unsigned numbers of two bytes, after their count, and where they end. Raises ProtocolError."""
+    try:
+        (count,) = _SHORT.unpack_from(data, at)
+        return struct.unpack_from(f"!{count}H", data, at + 2) if count else (), at + 2 + 2 * count
+    except struct.error as error:
+        raise ProtocolError(_SHORTER) from error
+
+
+def read_values(data: bytes, at: int) -> tuple[list[bytes | None], int]:
+    """Return values with their lengths, after their count, and where they end. Raises ProtocolError."""
+    values: list[bytes | None] = []
+    try:
+        (count,) = _SHORT.unpack_from(data, at)
+        at += 2
+        for _ in range(count):
+            (length,) = _INTEGER.unpack_from(data, at)
+            at += 4
+            end = at + length if length != -1 else at
+            if not at <= end <= len(data):
+                raise ProtocolError(_SHORTER)
+            values.append(data[at:end] if length != -1 else None)
+            at = end
+    except struct.error as error:
+        raise ProtocolError(_SHORTER) from error
+    return values, at
 
 
 # In a RowDescription, the bytes of a column after its name.
