@@ -53,6 +53,8 @@ _LIST = (
 # `nocache`, dd starts to write to the disk immediately, so that less is left for the sync. While it writes,
 # the file is read back for its digest, except for as many bytes as the commit has. What can't be read back
 # meanwhile, such as on systems that hide the descriptors of processes, is read at the end.
+# The shell with the traps only waits, because a trap can run at once only during `wait`, and a signal that
+# arrives at a new subshell before it has reset its traps is lost.
 _PUT = (
     f"{_COMMON}{_PATH}temp=./$1 most=$2 mode=$3 replace=$4 token=$5 want=$6; "
     '[ -d "./$name" ] && no special; if [ "$replace" = yes ]; then '
@@ -70,8 +72,7 @@ _PUT = (
     'while [ -e "/proc/$!/fd/0" ]; do sleep "$1" 2>/dev/null || sleep 1; [ $# = 1 ] || shift; '
     "back 1000000; done; "
     "wait $! || echo write >&6; back 0; }; "
-    'exec 3<&0 4>"$temp"; echo ok; '
-    "found=$(exec 6>&1; both | sha256sum); "
+    "receive() { found=$(exec 6>&1; both | sha256sum); "
     "case $found in write*) no write ;; esac; measure; "
     f'[ "$size" -ge 0 ] || no incomplete; [ "$size" -le "$most" ] || no large; '
     f'commit=$(tail -c {COMMIT} "$fd" | tr -c "0-9a-f" x); digest=$(printf %s "$commit" | cut -c 65-); '
@@ -82,7 +83,8 @@ _PUT = (
     'if [ "$replace" = yes ]; then mv -fT -- "$temp" "./$name" || no write; '
     'else ln -LT -- "$fd" "./$name" || { [ -e "./$name" ] && no exists; no write; }; rm -f -- "$temp"; fi; '
     '[ "$(stat -c %d:%i "./$name")" = "$(stat -L -c %d:%i "$fd")" ] || no changed; '
-    'sync .; echo "done $size $found"'
+    'sync .; echo "done $size $found"; }; '
+    'exec 3<&0 4>"$temp"; echo ok; receive & wait $!'
 )
 _CLEAN = (
     'for path; do folder=${path%/*}/; cd -P -- "$folder" 2>/dev/null || continue; at=$(env pwd -P); '

@@ -157,6 +157,21 @@ def test_an_end_of_the_connection_removes_what_is_unfinished(folder, sent):
     assert "new" not in names(folder)
 
 
+def test_a_signal_that_only_the_helper_itself_gets_removes_what_is_unfinished(shell, folder):
+    """Its children can lose a signal that arrives while they start."""
+    helper = helper_of(put(folder, "new", most=10_000_000), grant_mark=MARK, run_id=8)
+    running = subprocess.Popen([shell, *helper.argv[1:]], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    temporary = folder / temporary_name(MARK, 8)
+    assert running.stdout.readline() == b"ok\n"
+    running.stdin.write(bytes(300_000))
+    eventually(lambda: temporary.stat().st_size > 0)
+    running.terminate()
+    assert running.wait(20) == 143
+    assert not temporary.exists()
+    running.communicate()
+    assert "new" not in names(folder)
+
+
 def read_back(path: Path) -> int:
     """How many bytes of a file have been read through descriptor 5 of a process."""
     for one in Path("/proc").glob("[0-9]*/fd/5"):
