@@ -118,12 +118,12 @@ def are_same_person(one: Identity, other: Identity) -> bool:
     return not persons[0].isdisjoint(persons[1]) or any(UNKNOWN in those for those in persons)
 
 
-def same_person(identity: Identity) -> Q:
+def same_person(identity: Identity, path: str = "") -> Q:
     """Return the condition that accounts belong to the same person. All accounts without an email address
-    count as the same person.
+    count as the same person. ``path`` leads from a row to its account, such as `holder__`.
     """
     persons = persons_of(identity)
-    return Q(person__in=persons) | Q(owner__person__in=persons)
+    return Q((f"{path}person__in", persons)) | Q((f"{path}owner__person__in", persons))
 
 
 def known_but(people: QuerySet[Identity], but: Iterable[Identity]) -> QuerySet[Identity]:
