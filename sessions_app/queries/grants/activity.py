@@ -11,14 +11,12 @@ from typing import Any, NamedTuple
 
 from django.contrib.postgres.expressions import ArraySubquery
 from django.db.models import (
-    BooleanField,
     Count,
     DateTimeField,
     DurationField,
     Exists,
     ExpressionWrapper,
     F,
-    Func,
     OuterRef,
     Q,
     QuerySet,
@@ -39,7 +37,7 @@ from sessions_app.models import (
 )
 from sessions_app.models.grant import handed_on_by
 from sessions_app.models.session import CommandRunQuerySet
-from sessions_app.queries.statements.composed import tabled
+from sessions_app.queries.statements.composed import among, tabled
 from sessions_app.queries.status.end_latency import PROMISE_S
 from sessions_app.queries.status.periods import (
     Earliest,
@@ -98,14 +96,6 @@ class Confirmed(NamedTuple):
     p99: float | None
 
 
-class _AnyOf(Func):
-    """Whether a column has one of the values of an array."""
-
-    template = "%(expressions)s)"
-    arg_joiner = " = ANY("
-    output_field = BooleanField()
-
-
 # Grants that started and have ended.
 _OVER = Q(state=GrantState.ENDED, activated_at__isnull=False)
 
@@ -148,8 +138,8 @@ def _granted(reader: Identity, period: Period, others: Others) -> QuerySet[Any, 
         "unused": Count("pk", filter=_OVER & Q(session__isnull=True)),
     }
     # Not EXISTS, for which PostgreSQL would read all sessions, even for a few grants.
-    session = Subquery(Session.objects.filter(grant=OuterRef("pk")).values("pk")[:1])
-    found = others.of(Grant.objects.all(), lambda: _own(reader, created_in(period)), "created_at")
+    session = Subquery(Session.objects.filter(grant=OuterRef("pk")).values("grant")[:1])
+    found = others.of(Grant.objects.all(), lambda: _own(reader), "created_at")
     placed = found.alias(session=session).annotate(part=period.part_of("created_at"))
     return placed.values_list("part", "cluster").annotate(**figures).order_by("part")
 
@@ -184,21 +174,24 @@ def _refused(reader: Identity, period: Period, others: Others) -> QuerySet[Any, 
 
     def own() -> CommandRunQuerySet:
         # An array, so that PostgreSQL looks up the few runs of each grant, not the grant of every run.
-        return every.filter(_AnyOf("grant", ArraySubquery(_own(reader, recent).values("pk"))))
+        return every.filter(among("grant", ArraySubquery(_own(reader).filter(recent).values("pk"))))
 
     found = others.of(every, own, "tried_at", "grant__").annotate(part=period.part_of("tried_at"))
     by_part = found.values_list("part", "grant__cluster")
     return by_part.annotate(commands=Count("pk")).order_by("part")
 
 
-def _own(reader: Identity, condition: Q) -> GrantQuerySet:
-    """Return the matching grants that the reader may see without a permission.
+def _own(reader: Identity) -> GrantQuerySet:
+    """Return the grants that the reader may see without a permission.
 
-    Held grants and delegated grants are each found by their own index.
+    The conditions compare with arrays, so that PostgreSQL finds held grants and delegated grants each by
+    their own index. For a list with a holder of many grants, it would read the grants of everyone.
     """
-    held = Grant.objects.filter(answered_for_by(reader, "holder"), condition).values("pk")
-    handed_on = Grant.objects.filter(condition, pk__in=handed_on_by(reader)).values("pk")
-    return Grant.objects.filter(_AnyOf("pk", ArraySubquery(held.union(handed_on))))
+    holders = Identity.objects.filter(answered_for_by(reader)).values("pk")
+    handed_on = Grant.objects.filter(pk__in=handed_on_by(reader)).values("pk")
+    return Grant.objects.filter(
+        Q(among("holder", ArraySubquery(holders))) | Q(among("pk", ArraySubquery(handed_on)))
+    )
 
 
 def confirmed(reader: Identity, period: Period, now: dt.datetime) -> list[Confirmed]:
