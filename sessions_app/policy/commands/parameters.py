@@ -32,6 +32,8 @@ from sessions_app.policy.samples import sample_of
 
 MAX_VALUE = 4096
 MAX_PATTERN = 512
+# A longer pattern is described to people by an example alone.
+READABLE = 40
 MAX_INT = 2**63 - 1
 
 _INTEGER = re.compile(r"[+-]?[0-9]{1,19}")
@@ -42,13 +44,18 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 class ValueRefused(ValueError):
-    """A value that its type refuses. The message is a clause: "needs a number from 1 to 1000". ``name`` is
-    the parameter in the value.
+    """A value that its type refuses. The message is a clause without its subject, "needs a number from 1 to
+    1000", unless the value is the subject: "`sshd` is not one of nginx". ``name`` is the parameter in the
+    value.
     """
 
     def __init__(self, message: str, name: str = "") -> None:
         self.name = name
         super().__init__(message)
+
+    def of(self, name: str) -> str:
+        """Return the clause with the name of the value: "lines needs a number from 1 to 1000"."""
+        return f"{name}: {self}" if str(self).startswith("`") else f"{name} {self}"
 
 
 def seconds_of(text: str) -> int:
@@ -94,7 +101,7 @@ class ParameterType(BaseModel):
 
     @property
     def wanted(self) -> str:
-        """A hint for what to enter: the type as text, or an example if a pattern would be hard to read."""
+        """What to enter: the type as text, with an example if it is a pattern."""
         return self.limits
 
     def normalize(self, value: str) -> str:
@@ -217,12 +224,13 @@ class Pattern(ParameterType):
 
     @property
     def wanted(self) -> str:
+        form = self.limits if len(self.pattern) <= READABLE else "text in the required form"
         sample = sample_of(self.pattern)
-        return f"text like {sample}" if sample else "text in the form that the command set requires"
+        return f"{form}, for example {sample}" if sample else form
 
     def _normal(self, value: str) -> str:
         if compile_pattern(self.pattern).fullmatch(value) is None:
-            raise ValueRefused(f"{clip(value)} is not {self.wanted}")
+            raise ValueRefused(f"needs {self.wanted}")
         return value
 
     def recognizes(self, word: str) -> bool:
@@ -277,11 +285,11 @@ class Name(ParameterType):
 
     @property
     def limits(self) -> str:
-        return f"a name of at most {self.longest} letters, digits, “.”, “_”, “-”"
+        return f"a name of at most {self.longest} letters, digits, “.”, “_” and “-”"
 
     def _normal(self, value: str) -> str:
         if len(value) > self.longest or not _NAME.fullmatch(value):
-            raise ValueRefused(f"needs {self.limits}")
+            raise ValueRefused(f"needs {self.limits}, without “.” or “-” at the beginning")
         return value
 
 

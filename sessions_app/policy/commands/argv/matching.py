@@ -44,9 +44,7 @@ def _take(slot: Slot, value: str, type_: ParameterType, matched: dict[str, str])
     try:
         type_.accept(value)
     except ValueRefused as error:
-        said = (
-            f"{name} {error}" if str(error).startswith(("needs", "begins", "holds")) else f"{name}: {error}"
-        )
+        said = error.of(name)
         said = said if clip(value) in said else f"{said}; {clip(value)} is not allowed"
         raise ValueRefused(said, name) from None
     if slot.stop and slot.stop in value:

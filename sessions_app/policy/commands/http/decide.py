@@ -211,7 +211,7 @@ def target_faults(
         try:
             type_.accept(matched[name])
         except ValueRefused as error:
-            yield f"{name} {error}" if name not in str(error) else str(error), "value"
+            yield error.of(name), "value"
     for fault in faults_inside("the query", one.query, target.query.items(), one.optional, matched):
         yield fault, "query"
 

@@ -142,7 +142,7 @@ def _free_text(type_: Pattern, value: str) -> str:
     if at is not None:
         raise ValueRefused(f"contains the unprintable character {show(value[at])}: remove it")
     if compile_pattern(type_.pattern).fullmatch(value) is None:
-        raise ValueRefused(f"{clip(value)} is not {type_.wanted}")
+        raise ValueRefused(f"needs {type_.wanted}")
     return value
 
 

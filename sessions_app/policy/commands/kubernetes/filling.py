@@ -39,7 +39,7 @@ def lines_for(compiled: CompiledSet, index: int, values: Mapping[str, str]) -> A
         try:
             normal[name] = command.types[name].normalize(value)
         except ValueRefused as error:
-            return Refused(f"{name}: {error}", text, "value", name)
+            return Refused(error.of(name), text, "value", name)
     return decide(compiled, _filled(command, {**compiled.bindings, **normal}))
 
 

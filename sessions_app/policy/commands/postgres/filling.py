@@ -48,7 +48,7 @@ def lines_for(compiled: StatementSet, index: int, values: Mapping[str, str]) -> 
             normal[name] = command.types[name].normalize(value)
         except ValueRefused as error:
             secret = name in command.rule.secret
-            why = f"{name} needs {command.types[name].wanted}" if secret else f"{name}: {error}"
+            why = f"{name} needs {command.types[name].wanted}" if secret else error.of(name)
             return Refused(why, command.text, "value", name)
     decision = decide_line(compiled, _filled(command, normal))
     return without_values(decision) if isinstance(decision, Refused) and compiled.hides else decision

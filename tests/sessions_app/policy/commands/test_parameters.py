@@ -1,5 +1,6 @@
 """Typed values: in one spelling, inside their limits, never an option, never with a hidden character."""
 
+import re
 from typing import Any
 
 import pytest
@@ -117,6 +118,37 @@ def test_a_refusal_names_the_limits():
         of(choice=["nginx", "haproxy"]).accept("sshd")
     with pytest.raises(ValueRefused, match=r"^`05` must be written as `5`$"):
         of(int=[1, 9]).accept("05")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "wanted"),
+    [
+        ("v[0-9.]+", "text that matches v[0-9.]+, for example v123"),
+        (r"\pN+", r"text that matches \pN+"),
+        ("v[0-9]{1,2}" * 4, "text in the required form, for example v12v12v12v12"),
+    ],
+)
+def test_a_pattern_is_described_by_an_example_and_if_it_is_short_by_itself(pattern, wanted):
+    with pytest.raises(ValueRefused, match=f"^{re.escape(f'needs {wanted}')}$"):
+        of(pattern=pattern).accept("!")
+
+
+@pytest.mark.parametrize(
+    ("type_", "value", "said"),
+    [
+        (of(int=[1, 9]), "x", "lines needs a number from 1 to 9"),
+        (of(choice=["a", "b"]), "x", "lines: `x` is not one of a, b"),
+        (
+            of(name=9),
+            "a\u200bb",
+            "lines contains the unprintable character U+200B (zero width space): remove it",
+        ),
+    ],
+)
+def test_a_refusal_reads_as_a_sentence_about_its_parameter(type_, value, said):
+    with pytest.raises(ValueRefused) as refused:
+        type_.accept(value)
+    assert refused.value.of("lines") == said
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ class Place(NamedTuple):
         try:
             self.type.accept(value.text)
         except ValueRefused as error:
-            return f"{self.name} {error}"
+            return error.of(self.name)
         if matched.setdefault(self.name, value.text) != value.text:
             return f"{self.name} must have the same value everywhere"
         return None

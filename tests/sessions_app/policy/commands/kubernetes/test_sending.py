@@ -204,9 +204,9 @@ def test_a_form_fills_a_command_as_a_person_would_type_it():
     [
         ({"pod": "web-1"}, "word is required"),
         ({"pod": "web-1", "word": "a", "ns": "pay"}, "ns is not a value of this command"),
-        ({"pod": "db-1", "word": "a"}, "pod: "),
-        ({"pod": "web-1", "word": "a; id"}, "word: "),
-        ({"pod": "web-1 -n pay", "word": "a"}, "pod: "),
+        ({"pod": "db-1", "word": "a"}, "pod needs "),
+        ({"pod": "web-1", "word": "a; id"}, "word needs "),
+        ({"pod": "web-1 -n pay", "word": "a"}, "pod needs "),
     ],
 )
 def test_a_value_outside_its_type_fills_nothing(values, says):
