@@ -84,7 +84,7 @@ class Problem:
         if not key or key in message:
             return message
         message = message[:1].lower() + message[1:] if self.message[:1].islower() else message
-        return f"{key} {message}" if message.startswith(_PREDICATES) else f"{key}: {message}"
+        return about(key, message)
 
     def __str__(self) -> str:
         place = ", ".join(part for part in (f"line {self.line}" if self.line else "", self.path) if part)
@@ -111,7 +111,6 @@ _PREDICATES = (
     "need ",
     "has ",
     "have ",
-    "holds ",
     "contains ",
     "begins ",
     "must ",
@@ -125,6 +124,13 @@ _PREDICATES = (
     "allows ",
     "takes ",
 )
+
+
+def about(name: str, message: str) -> str:
+    """Return a message with the name of what it is about: "lines needs a number from 1 to 9", or
+    "unit: `sshd` is not one of nginx".
+    """
+    return f"{name} {message}" if message.startswith(_PREDICATES) else f"{name}: {message}"
 
 
 def _key_in_words(path: str) -> str:

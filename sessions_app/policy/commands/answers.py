@@ -9,7 +9,7 @@ from decimal import Decimal
 from sessions_app.policy.commands.budgets import AmountRefused, Budget, amount_of
 from sessions_app.policy.commands.document import BudgetedRule, CommandRule, Effect
 from sessions_app.policy.commands.parameters import Choice, Duration, Int, ParameterType
-from sessions_app.policy.documents import Problem
+from sessions_app.policy.documents import Problem, about
 
 
 class CompileError(ValueError):
@@ -31,9 +31,7 @@ class CompileError(ValueError):
 
 def _sentence(problem: Problem) -> str:
     """Format a problem as a sentence, such as "unit is missing: it needs one of nginx, haproxy."."""
-    name, says = problem.path.removeprefix("parameters."), problem.message
-    joined = " " if says.startswith(("is ", "needs ", "has ", "holds ", "begins ", "must ")) else ": "
-    return f"{name}{joined}{says}."
+    return f"{about(problem.path.removeprefix('parameters.'), problem.message)}."
 
 
 # Not frozen, because each statement and request makes one, and that would take four times as long.

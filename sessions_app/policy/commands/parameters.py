@@ -28,6 +28,7 @@ from pydantic import (
 from sessions_app.policy.commands.characters import clip, folded, hidden_at, show
 from sessions_app.policy.commands.networks import is_inside, network_of
 from sessions_app.policy.commands.patterns import compile_pattern, matches_broadly
+from sessions_app.policy.documents import about
 from sessions_app.policy.samples import sample_of
 
 MAX_VALUE = 4096
@@ -55,7 +56,7 @@ class ValueRefused(ValueError):
 
     def of(self, name: str) -> str:
         """Return the clause with the name of the value: "lines needs a number from 1 to 1000"."""
-        return f"{name}: {self}" if str(self).startswith("`") else f"{name} {self}"
+        return about(name, str(self))
 
 
 def seconds_of(text: str) -> int:
