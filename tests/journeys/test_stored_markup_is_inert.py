@@ -9,6 +9,7 @@ from sessions_app.models import CommandRun
 from tests.sessions_app.web.pages import walk
 from tests.support.browser.stage import go, is_page, lines
 from tests.support.world import markup
+from tests.support.world.files import earlier_listing
 
 ESCAPED = f"\x1b[31m{markup.EVIL}\x1b]8;;javascript:window.canary=1\x07link\x1b]8;;\x07\x1b[0m\n"
 # Elements that only unescaped markup can create.
@@ -24,9 +25,10 @@ FOREIGN = """
 
 @pytest.fixture(scope="module")
 def spoiled(stage):
-    """Make a scene in which every text is markup: names, reasons, hosts, lines, and the output of commands,
-    in a file whose name is markup too.
+    """Make a scene in which every text is markup: names, reasons, hosts, lines, the name of a listed file,
+    and the output of commands, in a file whose name is markup too.
     """
+    stage.scene.transfer = earlier_listing(stage.scene.grant, stage.scene.now, markup.EVIL)
     urls = {who: walk(stage.scene, who) for who in ("alice", "bob", "admin")}
     columns = markup.spoil(settings.DATABASES["default"]["NAME"])
     name = "<img src=x onerror=window.canary=1>.cast"

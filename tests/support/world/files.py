@@ -86,8 +86,10 @@ def listing(*entries: tuple[str, bool, int, int]) -> bytes:
     return packed(entries)
 
 
-def earlier_listing(grant, now: dt.datetime) -> CommandOrder:
-    """Return the order of a listing of a grant, whatever its rules are, with what a gateway brought."""
+def earlier_listing(grant, now: dt.datetime, name: str = "access.log") -> CommandOrder:
+    """Return the order of a listing of a grant, whatever its rules are, with what a gateway brought: a file
+    of this name, and two others.
+    """
     asked = CommandOrder.objects.create(
         grant=grant,
         target=grant.targets.order_by("name").first(),
@@ -109,7 +111,7 @@ def earlier_listing(grant, now: dt.datetime) -> CommandOrder:
     at = int(now.timestamp())
     keep(
         file,
-        listing(("access.log", False, 2048, at), ("n" * 120, False, 10**9, at), ("old", True, 0, at)),
+        listing((name, False, 2048, at), ("n" * 120, False, 10**9, at), ("old", True, 0, at)),
         now,
     )
     return asked

@@ -12,6 +12,8 @@ EVIL = (
 )
 # What a column accepts instead, such as an address, which can't have double quotes.
 INSTEAD = {"identity.email": EVIL.replace('"', "")}
+# What stays before the markup: the word of a line that makes it a transfer.
+BEFORE = {"commandorder.line": "split_part(line, ' ', 1) || ' ' || "}
 # Text that Stint itself parses and follows: keywords, references, digests, addresses inside the site.
 KEPT = {
     "accesspolicy.digest",
@@ -33,6 +35,7 @@ KEPT = {
     "workflow.ref",
     "workflow.outside_id",
     "bookmark.query",
+    "orderedfile.direction",
     "signingkey.public_key",
     "signingkey.private_key",
     "attemptcount.subject",
@@ -58,8 +61,8 @@ def spoil(database: str) -> list[str]:
         key = model._meta.pk.column
         # The key before it keeps unique values unique.
         values = ", ".join(
-            f"\"{field.column}\" = left({key} || ' ' || $evil${_evil(field)}$evil$,"
-            f" {field.max_length or 4000})"
+            f"\"{field.column}\" = left({BEFORE.get(_name(field), '')}{key} || ' ' ||"
+            f" $evil${_evil(field)}$evil$, {field.max_length or 4000})"
             for field in columns
         )
         owner(
