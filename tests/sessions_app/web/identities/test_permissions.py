@@ -42,6 +42,16 @@ def test_one_cluster_lists_its_people_with_what_each_way_needs_and_where_it_come
         assert text in page
 
 
+def test_a_cluster_is_a_link_only_if_the_reader_has_permissions_on_it_or_sees_those_of_others(world, browser):
+    link = '<a href="/clusters/web/">web</a>'
+    assert link in read(browser("alice"), "/permissions/?cluster=web")
+    assert link not in read(browser("charlie"), "/permissions/?cluster=web")
+    page = read(browser("alice"), "/permissions/?cluster=no+such%2Fcluster&who=alice")
+    assert "alice on no such/cluster, now" in " ".join(page.split())
+    assert "No permissions found" in page
+    assert "Check a command" not in page
+
+
 def test_readers_see_their_own_permissions_and_those_on_what_they_oversee(world, browser):
     assert set(rows(read(browser("alice"), "/permissions/?permission=all"))) == {"alice", "deployer", "robot"}
     assert {"alice", "bob"} < set(rows(read(browser("bob"), "/permissions/?permission=all")))
