@@ -58,6 +58,7 @@ def values(reader: Identity, now: dt.datetime) -> dict:
         "ref": asked.ref,
         "text": "web",
         "cluster": asked.cluster_id,
+        "people": [*Identity.objects.values_list("pk", flat=True)],
         "holder": asked.requester_id,
         "but": 0,
         "number": asked.number,
