@@ -18,7 +18,8 @@ Place = Callable[[dt.datetime], float]
 _INSIDE = 13.0  # In percent. If a bar is narrower than this, its text is beside it.
 _LETTER = 0.85  # In percent: the width of a letter in a chart on a wide screen.
 _NARROW = 2.9  # How many times wider a letter is, relative to the chart, on a 320-pixel screen.
-_APART, _APART_NARROW = 8, 19  # In percent: the minimum distance between the current time and a labeled hour.
+# In percent: the minimum distance between the current time and the middle of another label of the axis.
+_APART, _APART_NARROW = 8, 19
 _GAP = 0.6  # In percent: the gap between two bars in one lane.
 # In pixels: the height of a lane, the height of a bar, and the margin above and below all lanes.
 _LANE, _BAR, _EDGE = 27, 21, 8
@@ -222,13 +223,18 @@ def _axis(start: dt.datetime, end: dt.datetime, now: dt.datetime) -> tuple[list[
     inside = 0 <= now_x <= 100
     ticks = list(_ticks(start, end, _place(start, end)))
     if inside:
-        away = {tick: abs(float(tick.x[:-1]) - now_x) for tick in ticks}
         ticks = [
-            replace(tick, desk=tick.desk or away[tick] < _APART_NARROW)
+            replace(tick, desk=tick.desk or abs(_middle(tick, _LETTER * _NARROW) - now_x) < _APART_NARROW)
             for tick in ticks
-            if away[tick] > _APART
+            if abs(_middle(tick, _LETTER) - now_x) > _APART
         ]
     return ticks, _per_cent(now_x) if inside else ""
+
+
+def _middle(tick: Tick, letter: float) -> float:
+    """Return the position of the middle of a label whose letters have this width."""
+    half = len(tick.label) * letter / 2
+    return float(tick.x[:-1]) + {"start": half, "end": -half}.get(tick.anchor, 0)
 
 
 def _row(group: Group, at: Place, *, short: bool) -> Row:

@@ -100,6 +100,19 @@ def test_on_a_phone_no_name_stands_on_another(shown):
         assert lane != other or until <= begins + 0.1
 
 
+@pytest.mark.parametrize("days", [1, 7, 30])
+def test_on_a_phone_the_current_time_stands_on_no_label_of_the_axis(days):
+    letter = 3  # percent, with a margin
+    for now in (START + dt.timedelta(hours=days * part / 10) for part in range(241)):
+        drawn = draw_board([], start=START, end=START + dt.timedelta(days=days), now=now)
+        middle = float(drawn.now_x[:-1])
+        for tick in drawn.ticks:
+            x, wide = float(tick.x[:-1]), len(tick.label) * letter
+            first = x - {"start": 0, "middle": wide / 2, "end": wide}[tick.anchor]
+            reach = len(drawn.now_label) * letter / 2
+            assert tick.desk or first + wide <= middle - reach or first >= middle + reach, (now, tick)
+
+
 @pytest.mark.parametrize(
     ("zoom", "day", "first", "after_", "before", "hours"),
     [
