@@ -180,6 +180,11 @@ class HoldAnswers(PolicyPart):
         default=True, description="Whether a tool call can be allowed for the rest of the grant"
     )
 
+    @property
+    def several(self) -> range:
+        """The numbers of runs, above one, that one approval can allow."""
+        return range(2, self.times + 1)
+
 
 class Delegation(PolicyPart):
     """The identities to which holders can delegate, and through how many levels (person → pipeline → agent:

@@ -34,10 +34,11 @@ _LOOK = """
     || el.closest('.skip, .xterm');
   const shown = selector => [...document.querySelectorAll(selector)].filter(el => !hidden(el));
 
-  // Fields. A box to tick is judged by its label, below.
+  // Fields. Those in tables, and those for a small number, may be narrow. A box to tick is judged by its
+  // label, below.
   const FIELDS = 'input:not([type=hidden], [type=checkbox], [type=radio]), select, textarea';
   const fields = () => shown(FIELDS).forEach(el => {
-    const width = el.getBoundingClientRect().width, least = el.closest('td') ? 64 : field;
+    const width = el.getBoundingClientRect().width, least = el.closest('td, .often') ? 64 : field;
     if (width < least - .5) found.add(`${named(el)} is a field of ${Math.round(width)} px`);
   });
 
