@@ -470,7 +470,7 @@ def test_an_image_without_a_shell_can_not_be_watched(cluster):
     for pod in _pod(cluster, "all"):
         pod.container.spec["image"] = "distroless:1"
         with pytest.raises(
-            CannotGuard, match="needs sh, sleep and /proc. Its output: .*executable file not found"
+            CannotGuard, match="needs sh, sleep and /proc. The guard's output: .*executable file not found"
         ) as error:
             played(lambda session, pod=pod: sweep_pod(session, pod.server, pod.place, pod.run))
         assert error.value.permanent
