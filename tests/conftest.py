@@ -74,6 +74,8 @@ def fresh_database(blocker) -> Iterator[Database]:
             **os.environ,
             "DATABASE_URL": POSTGRES.url("stint_app", name),
             "DATABASE_OWNER_URL": POSTGRES.url("stint_owner", name),
+            # A checkpoint of another database would contradict the record of this one.
+            "STINT_CHECKPOINTS_FILE": str(STATE / f"checkpoints-{name}-{next(_numbers)}.txt"),
         }
         yield Database(name, env)
 

@@ -11,6 +11,7 @@ from django.db import connections
 
 from broker.audit.models import AuditEntry
 from broker.kernel import clock
+from tests.conftest import fresh_database
 from tests.environment import POSTGRES
 from tests.support import databases
 from tests.support.databases import own_database
@@ -102,3 +103,13 @@ def test_a_process_that_a_test_started_with_one_ends_with_it():
     left.communicate()
     assert status == -signal.SIGKILL
     assert databases._unused == [name]
+
+
+def test_processes_on_a_reused_database_do_not_find_the_checkpoints_of_the_test_before(django_db_blocker):
+    used = []
+    for _ in range(2):
+        with fresh_database(django_db_blocker) as database:
+            used.append((database.name, database.env["STINT_CHECKPOINTS_FILE"]))
+    (first, before), (again, after) = used
+    assert first == again
+    assert before != after
