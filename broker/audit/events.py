@@ -109,7 +109,7 @@ class Event(StrEnum):
     )
     GRANT_HELD = (
         "grant.held",
-        "The grant was suspended, by a person with a `note` or after too many refused commands.",
+        "The grant was suspended, by a person or Stint with a `note`, or after too many refused commands.",
         "note refused tried",
     )
     GRANT_RELEASED = ("grant.released", "A suspended grant was resumed.", "note")

@@ -19,11 +19,11 @@ def suspension(grant: Grant) -> str:
     """Return how a suspended grant was suspended, as the end of a sentence, such as `was suspended by Bob:
     wrong host` or `is suspended after too many refused commands`. A long reason is shortened.
     """
-    if grant.held_by_id is None:
+    if grant.held_by_id is None and not grant.held_note:
         return "is suspended after too many refused commands"
     shown = "".join(one if one.isprintable() else " " for one in grant.held_note)
     note = shorten(shown, LONGEST_NOTE, placeholder=" …").rstrip(".")
-    return f"was suspended by {grant.held_by}{note and f': {note}'}"
+    return f"was suspended by {grant.held_by or 'Stint'}{note and f': {note}'}"
 
 
 def suspension_of(grant: Grant) -> str:
