@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
+import structlog
 from django.conf import settings
 
 from broker.kernel import clock
@@ -21,8 +22,18 @@ from sessions_app.gateways.postgres.sending import CANCELED_BY_CLIENT, Canceled,
 from sessions_app.operations.sessions.authorize_use import AnyUse
 from sessions_app.operations.sessions.hold_commit import hold_commit
 from sessions_app.operations.sessions.proofs.postgres import StatementUse
+from sessions_app.operations.sessions.suspend_unapproved_write import suspend_unapproved_write
 from sessions_app.operations.sessions.try_command import Tried
 from sessions_app.policy.commands.answers import Allowed, Refused
+
+log = structlog.get_logger(__name__)
+
+# The transaction's ID, which it has once it has written something.
+_WRITTEN = "SELECT pg_catalog.txid_current_if_assigned()::pg_catalog.text"
+UNAPPROVED_WRITE = (
+    "Stint refused this transaction: it has changed data, and no statement in it was allowed to. It is rolled"
+    " back, and the grant is suspended."
+)
 
 
 class Commits:
@@ -81,7 +92,11 @@ class Commits:
         """
         if not await self._gate.own.drained():
             return False
-        if not self._gate.holds:
+        if self._gate.failed:
+            return True
+        if not await self.is_approved():
+            return False
+        if not self._gate.held:
             return True
         if not await self._gate.still():
             return False
@@ -97,6 +112,24 @@ class Commits:
             return False
         self._session.check()
         return True
+
+    async def is_approved(self) -> bool:
+        """Whether the transaction has written nothing, or the record allowed something that may write.
+
+        Otherwise it is rolled back, its grant is suspended, and the client has the error: statements ran that
+        no one approved. Returns False as well if the transaction has failed.
+        """
+        if not self._gate.must_ask:
+            return True
+        written = await self._gate.own.ask(_WRITTEN, 1)
+        if written is None or written[0][0] is None:
+            return written is not None
+        use = self._session.use
+        log.error("postgres.unapproved_write", grant=use.grant_ref, target=use.target.name)
+        await self._gate.roll_back("it wrote without approval", "failed")
+        self._both.refuse(wire.error(REFUSED, UNAPPROVED_WRITE))
+        await self._shared.database.run(_suspend, grant_id=use.grant_id, target=use.target.name)
+        return False
 
     async def _approved(self) -> None:
         """Wait until a second person approves. Raises NotRun."""
@@ -119,6 +152,10 @@ class Commits:
             raise NotRun(wire.error(REFUSED, f"{error.message} The transaction is rolled back.")) from error
         except StintError as error:
             raise NotRun(error_of(error)) from error
+
+
+def _suspend(*, grant_id: int, target: str) -> None:
+    suspend_unapproved_write(grant_id=grant_id, target=target, now=clock.now())
 
 
 def _hold(*, use: AnyUse, run_ids: list[int], decision: Allowed, content: dict[str, Any]) -> Tried:

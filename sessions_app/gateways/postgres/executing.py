@@ -16,12 +16,15 @@ from sessions_app.gateways.postgres.answers import NOT_RUN, Expected
 from sessions_app.gateways.postgres.attempts import NotRun, Run
 from sessions_app.gateways.postgres.changes import Change
 from sessions_app.gateways.postgres.commits import Commits
+from sessions_app.gateways.postgres.cursors import Cursor
 from sessions_app.gateways.postgres.gate import IN_FULL, Gate
-from sessions_app.gateways.postgres.limits import Limits
+from sessions_app.gateways.postgres.limits import NO_PARTS, Limits
 from sessions_app.gateways.postgres.own import Own, texts
 from sessions_app.gateways.postgres.prepared import Named, Portal
 from sessions_app.gateways.postgres.sending import CANCELED_BY_CLIENT, Canceled, Sending
 from sessions_app.operations.sessions.proofs.postgres import StatementUse
+from sessions_app.policy.commands.answers import Refused
+from sessions_app.policy.commands.characters import clip
 from sessions_app.policy.commands.postgres.statements import Passes, Runs
 
 
@@ -44,7 +47,8 @@ class Executing(Sending):
         super().__init__(shared, session, tally, to_client=to_client, to_target=to_target)
         self._session, self._use = session, session.use
         self._names = Named()
-        self._gate = Gate(self.attempts, Own(self, self._names))
+        self._gate = Gate(self.attempts, Own(self))
+        self._cursors = self._gate.cursors
         self._limits = Limits(self)
         self._commits = Commits(shared, session, self._gate, self)
         self._waiting: asyncio.Future[Any] | None = None
@@ -83,13 +87,24 @@ class Executing(Sending):
             return False
         if run is not None and not limit and (run.limited or self._gate.block == "own"):
             return False
-        self.send(wire.execute(portal.name, limit), self._expected(portal, does))
+        self.send(self._execution(portal, limit), self._expected(portal, does))
         return True
+
+    def _execution(self, portal: Portal, limit: int = 0) -> bytes:
+        """Return the Execute message of a portal. If it has a name, it is first bound on the target."""
+        self._gate.sends(portal.does, counted=portal.run is not None and portal.run.tried is None)
+        if portal.unbound is not None:
+            undo = functools.partial(setattr, portal, "unbound", portal.unbound)
+            self.send(portal.bind(portal.name), Expected("bind", quiet=wire.BIND_COMPLETE, undo=undo))
+            portal.unbound = None
+        return wire.execute(portal.name, limit)
 
     def _expected(self, portal: Portal, does: Runs) -> Expected:
         expected = Expected("execute", run=portal.run, hidden=portal.hidden)
         if does.cursor:
-            expected.done = functools.partial(self._limits.opened, does, portal.run)
+            # The target has no portal of this name, or the DECLARE fails.
+            self.attempts.done_with(self._names.drop_portal(does.cursor))
+            expected.done = functools.partial(self._cursors.opened, does, portal.run)
         return expected
 
     async def _execute(self, portal: Portal, limit: int) -> bool:
@@ -116,13 +131,13 @@ class Executing(Sending):
         expected = self._expected(portal, does)
         if change is not None:
             expected.take = lambda values: change.take(texts(values))
-        tag = await self.answer(wire.execute(portal.name), expected)
+        tag = await self.answer(self._execution(portal), expected)
         if tag is None or not await self._limits.keeps(run):
             return False
         complete = wire.message(wire.COMMAND_COMPLETE, tag)
         if change is not None:
             self._gate.ran(run, change)
-        elif run is not self._limits.of_cursor(does.cursor):
+        elif not does.cursor or run.most is None:
             self.attempts.finish(run, "done")
         self._commits.withhold(complete)
         return True
@@ -136,26 +151,50 @@ class Executing(Sending):
 
     async def _pass(self, portal: Portal, passes: Passes, limit: int) -> bool:
         """Execute what is not a command. A COMMIT may wait for approval first."""
-        message = wire.execute(portal.name, limit)
-        cursor = self._limits.of_cursor(passes.cursor) if passes.effect == "fetch" else None
-        if cursor is not None:
-            complete = await self._limits.fetch(portal, cursor, limit)
-            if complete is not None:
-                self._commits.withhold(complete)
-            return complete is not None
+        if passes.cursor:
+            cursor = await self._open_cursor(passes)
+            if cursor is None:
+                return False
+            if passes.effect == "fetch" and cursor.run is not None:
+                return await self._fetch(portal, cursor.run, limit)
+        if passes.effect == "commit" and (self._gate.held or self._gate.must_ask):
+            return await self._commit(portal, passes)
+        message = self._execution(portal, limit)
         expected = Expected("execute", done=lambda: self._passed(passes))
         if self._gate.block == "own" and passes.effect == "setting" and not limit:
             expected.quiet = wire.COMMAND_COMPLETE
             tag = await self.answer(message, expected)
             self._commits.withhold(wire.message(wire.COMMAND_COMPLETE, tag or b""))
             return tag is not None
-        if passes.effect != "commit" or not self._gate.held:
-            self.send(message, expected)
-            return True
+        self.send(message, expected)
+        return True
+
+    async def _open_cursor(self, passes: Passes) -> Cursor | None:
+        """Return the cursor of a FETCH, MOVE or CLOSE. Refuse the statement if this cursor is not open."""
+        # What was sent before may open or close cursors.
+        pending = any(one.kind in ("execute", "close") for one in self.answers.expected)
+        if pending and not await self._gate.own.drained():
+            return None
+        cursor = self._cursors.find(passes.cursor)
+        if cursor is None:
+            why = f"no cursor {clip(passes.cursor)} is open: DECLARE it in this transaction"
+            self.refuse((await self.attempts.refused(passes.text, Refused(why, None, "cursor"))).answer)
+        return cursor
+
+    async def _fetch(self, portal: Portal, run: Run, limit: int) -> bool:
+        if limit:
+            self.refuse(NO_PARTS)
+            return False
+        complete = await self._limits.fetch(self._execution(portal), run)
+        if complete is not None:
+            self._commits.withhold(complete)
+        return complete is not None
+
+    async def _commit(self, portal: Portal, passes: Passes) -> bool:
         if not await self._commits.allowed():
             return False
         self._gate.commits()
-        tag = await self.answer(message, Expected("execute"))
+        tag = await self.answer(self._execution(portal), Expected("execute"))
         if tag is None:
             return False
         if tag.startswith(b"COMMIT"):
@@ -167,4 +206,4 @@ class Executing(Sending):
     def _passed(self, passes: Passes) -> None:
         self._gate.passed(passes)
         if passes.effect == "close":
-            self._limits.closed(passes.cursor)
+            self._cursors.closed(passes.cursor)

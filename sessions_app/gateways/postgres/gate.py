@@ -7,16 +7,18 @@ Source: PostgreSQL's documentation, "Message Flow" and "Transactions".
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
 from django.conf import settings
 
 from sessions_app.gateways.postgres.attempts import Attempts, Run
 from sessions_app.gateways.postgres.changes import Change
+from sessions_app.gateways.postgres.cursors import Cursor, Cursors
 from sessions_app.gateways.postgres.own import Own, Row, TableFacts
 from sessions_app.policy.commands.postgres.sql.expressions import Table
-from sessions_app.policy.commands.postgres.sql.passes import Passes
 from sessions_app.policy.commands.postgres.sql.showing import Shown
+from sessions_app.policy.commands.postgres.statements import Passes, Runs
 
 # The maximum number of held statements of one transaction, and of their characters, so that approvers can
 # read them.
@@ -31,21 +33,35 @@ SELECT set_config('lock_timeout', '10000', true)::text FROM pg_settings
 IN_FULL = "the transaction has more statements than an approver can read: commit fewer at a time"
 
 
+@dataclass(frozen=True, slots=True)
+class Savepoint:
+    """A savepoint, with the number of held statements and the open cursors before it."""
+
+    name: str
+    held: int
+    cursors: frozenset[Cursor]
+
+
 class Gate:
     """The transaction of one connection.
 
     ``block`` says who began its transaction block, if there is one. ``held`` has the statements that wait for
-    the COMMIT, with the details that approvers see.
+    the COMMIT, with the details that approvers see. ``cursors`` are its open cursors.
+
+    ``executed`` and ``may_write`` are about what was sent since the transaction began: whether anything was
+    executed but reads that are only counted, and whether the record allowed something that may write.
+    ``ends`` means that a COMMIT or ROLLBACK was sent in this batch.
     """
 
     def __init__(self, attempts: Attempts, own: Own) -> None:
         self._attempts, self.own = attempts, own
+        self.cursors = Cursors(attempts)
+        self.executed = self.may_write = self.ends = False
         self.block: Literal["", "client", "own"] = ""
         self.held: dict[Run, Change] = {}
-        # Whether the transaction had failed before this batch.
-        self._failed = False
-        # Savepoints, with the number of held statements before each.
-        self._marks: list[tuple[str, int]] = []
+        # Whether the transaction had failed before this batch, so that it can only be rolled back.
+        self.failed = False
+        self._savepoints: list[Savepoint] = []
         self._facts: dict[Table, TableFacts] = {}
 
     async def facts(self, table: Table) -> TableFacts | None:
@@ -116,34 +132,38 @@ class Gate:
         elif passes.effect in ("commit", "rollback"):
             self._over("rolled back by its client")
         elif passes.effect == "savepoint":
-            self._marks.append((passes.savepoint, len(self.held)))
+            self._savepoints.append(Savepoint(passes.savepoint, len(self.held), self.cursors.all))
         elif passes.effect in ("release", "rollback to"):
             self._to_savepoint(passes)
 
     def _to_savepoint(self, passes: Passes) -> None:
-        named = [at for at, (name, _) in enumerate(self._marks) if name == passes.savepoint]
+        named = [at for at, one in enumerate(self._savepoints) if one.name == passes.savepoint]
         if not named:
             return
         at = named[-1]
         if passes.effect == "release":
-            del self._marks[at:]
+            del self._savepoints[at:]
             return
-        del self._marks[at + 1 :]
-        self._failed = False
-        for run in list(self.held)[self._marks[at][1] :]:
+        del self._savepoints[at + 1 :]
+        self.failed = False
+        self.cursors.keep(self._savepoints[at].cursors)
+        for run in list(self.held)[self._savepoints[at].held :]:
             self._undo(run, "rolled back to a savepoint by its client")
 
     def ready(self, state: bytes) -> None:
         """Follow the transaction's state at the end of a batch."""
+        self.ends = False
         if state == b"I":
             self._over("rolled back: a statement of its transaction failed")
+            self.executed = self.may_write = False
         elif not self.block:
             self.block = "client"
-        self._failed = state == b"E"
+        self.failed = state == b"E"
 
     def _over(self, why: str) -> None:
-        self.block, self._failed = "", False
-        self._marks.clear()
+        self.block, self.failed = "", False
+        self._savepoints.clear()
+        self.cursors.closed()
         for run in list(self.held):
             self._undo(run, why)
 
@@ -153,12 +173,28 @@ class Gate:
         if run in self._attempts.open:
             self._attempts.finish(run, state, why)
 
+    def sends(self, does: Runs | Passes, *, counted: bool) -> None:
+        """Note that something is being executed. ``counted``: it is a read that is only counted."""
+        if isinstance(does, Runs):
+            self.executed = self.executed or not counted
+            self.may_write = self.may_write or does.may_write
+        elif does.effect in ("commit", "rollback"):
+            self.executed = self.may_write = False
+            self.ends = True
+        else:
+            self.executed = True
+
     # At the COMMIT
 
     @property
-    def holds(self) -> bool:
-        """Whether a COMMIT needs approval. A failed transaction can only be rolled back."""
-        return bool(self.held) and not self._failed
+    def must_ask(self) -> bool:
+        """Whether the target has to be asked if it has written something, because no one allowed it to."""
+        return self.executed and not self.may_write
+
+    @property
+    def commits_at_sync(self) -> bool:
+        """Whether the next Sync may commit a transaction outside of a block."""
+        return not self.block or self.ends
 
     async def still(self) -> bool:
         """Send the server the time limits of the wait, and synchronize.
@@ -177,8 +213,7 @@ class Gate:
         await self.own.ask("ROLLBACK")
         for run in list(self.held):
             self._undo(run, f"{why}, rolled back", state)
-        self.block = ""
-        self._marks.clear()
+        self._left()
 
     def commits(self) -> None:
         """Note that the COMMIT is being sent."""
@@ -190,5 +225,9 @@ class Gate:
         for run in list(self.held):
             del self.held[run]
             self._attempts.finish(run, "done", "committed")
+        self._left()
+
+    def _left(self) -> None:
         self.block = ""
-        self._marks.clear()
+        self._savepoints.clear()
+        self.cursors.closed()

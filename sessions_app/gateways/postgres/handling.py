@@ -21,7 +21,7 @@ from sessions_app.gateways.postgres.attempts import NOT_SENT, NotRun, Run
 from sessions_app.gateways.postgres.batches import Batch, Batches
 from sessions_app.gateways.postgres.executing import Executing
 from sessions_app.gateways.postgres.limits import NO_PARTS
-from sessions_app.gateways.postgres.prepared import Entry, Portal
+from sessions_app.gateways.postgres.prepared import MAX_NAME, Entry, Portal, is_name
 from sessions_app.gateways.postgres.wire import Fields, ProtocolError, Rest
 from sessions_app.operations.sessions.proofs.postgres import StatementUse
 from sessions_app.policy.commands.answers import Refused
@@ -122,15 +122,20 @@ class Handling(Executing):
         if state == IDLE:
             for portal in self._names.close_portals():
                 self.attempts.done_with(portal.run)
-            self._limits.closed()
         self._ready.set()
         self.on_ready()
 
     def _sync(self) -> Rest:
         if self._gate.block == "own":
             return self._sync_block()
+        if self._gate.must_ask and self._gate.commits_at_sync and not self.answers.skips:
+            return self._sync_asked()
         self._synchronize()
         return None
+
+    async def _sync_asked(self) -> None:
+        await self._commits.is_approved()
+        self._synchronize()
 
     async def _sync_block(self) -> None:
         await self._commits.end_block()
@@ -154,6 +159,7 @@ class Handling(Executing):
         text = fields.string()
         fields.end()
         self._names.forget_unnamed()
+        self.attempts.done_with(self._names.drop_portal(""))
         try:
             await self._run_all(await self._decided(text))
         except NotRun as error:
@@ -205,6 +211,9 @@ class Handling(Executing):
         name, text = fields.string(), fields.string()
         types = tuple(fields.oid() for _ in range(fields.short()))
         fields.end()
+        if not is_name(name):
+            self.refuse(BAD_NAME)
+            return
         decided = prepare(self._use.compiled, text, types)
         if isinstance(decided, Refused):
             self.refuse((await self.attempts.refused(text, decided)).answer)
@@ -225,6 +234,9 @@ class Handling(Executing):
         entry = self._names.statement(asked.statement)
         if entry is None:
             self.refuse(_unknown_statement(asked.statement))
+            return None
+        if not is_name(asked.portal):
+            self.refuse(BAD_NAME)
             return None
         if isinstance(entry.decided, Passes):
             self._open(entry, asked, entry.decided)
@@ -253,10 +265,18 @@ class Handling(Executing):
         self.refuse((await self.attempts.refused_values(entry.text, values, refused)).answer)
 
     def _open(self, entry: Entry, asked: wire.Bind, does: Runs | Passes) -> None:
-        portal = Portal(self._names.new_name(asked.portal), does, entry.hidden)
+        portal = Portal(asked.portal, does, entry.hidden)
         self.attempts.done_with(self._run_of(asked.portal))
         undo = self._names.open(asked.portal, portal)
-        self.send(asked.encoded(portal.name, asked.statement, entry.hidden), Expected("bind", undo=undo))
+        if asked.portal:
+            portal.unbound, portal.entry = asked, entry
+            self._replace_unnamed()
+        bind = asked.encoded("", asked.statement, entry.hidden)
+        self.send(bind, Expected("bind", undo=undo))
+
+    def _replace_unnamed(self) -> None:
+        """Drop the client's unnamed portal, because the target's is bound for another one."""
+        self.attempts.done_with(self._names.drop_portal(""))
 
     async def _learn_types(self, entry: Entry, name: str) -> bool:
         """Ask the target for the types of a statement's parameters.
@@ -283,16 +303,12 @@ class Handling(Executing):
         if kind not in (b"P", b"S"):
             raise ProtocolError("a Describe message is of an unknown kind")
         hidden = entry.hidden if entry else 0
-        self.send(wire.describe(kind, self._known(kind, name)), Expected("describe", hidden=hidden))
+        if isinstance(entry, Portal) and entry.unbound is not None:
+            self._replace_unnamed()
+            self.send(entry.bind(""), Expected("bind", quiet=wire.BIND_COMPLETE))
+            name = ""
+        self.send(wire.describe(kind, name), Expected("describe", hidden=hidden))
         return None
-
-    def _known(self, kind: bytes, name: str) -> str:
-        """Return the target's name for a statement or portal.
-
-        A cursor from DECLARE keeps the client's name.
-        """
-        portal = self._names.portal(name) if kind == b"P" else None
-        return name if portal is None else portal.name
 
     def _run_of(self, name: str) -> Run | None:
         portal = self._names.portal(name)
@@ -304,16 +320,20 @@ class Handling(Executing):
         fields.end()
         if kind not in (b"P", b"S"):
             raise ProtocolError("a Close message is of an unknown kind")
-        known, run = self._known(kind, name), self._run_of(name) if kind == b"P" else None
-        close = self._names.close(kind, name)
+        if not is_name(name):
+            self.refuse(BAD_NAME)
+            return
+        if kind == b"S":
+            self.send(wire.close(kind, name), Expected("close", done=self._names.close_statement(name)))
+            return
+        run = self._names.drop_portal(name)
 
         def closed() -> None:
             self.attempts.done_with(run)
-            close()
-            if kind == b"P" and name and known == name:
-                self._limits.closed(name)
+            if name:
+                self._gate.cursors.closed(name)
 
-        self.send(wire.close(kind, known), Expected("close", done=closed))
+        self.send(wire.close(kind, name), Expected("close", done=closed))
 
     def _on_execute(self, fields: Fields, content: bytes) -> Rest:
         del content
@@ -348,6 +368,9 @@ class Handling(Executing):
         del content
         fields.end()
         self.send(wire.FLUSH)
+
+
+BAD_NAME = wire.error("42622", f"Names of statements and portals have at most {MAX_NAME} ASCII characters.")
 
 
 def _unknown_statement(name: str) -> bytes:

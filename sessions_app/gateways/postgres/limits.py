@@ -6,9 +6,7 @@ from sessions_app.gateways.core.allowance import BEYOND
 from sessions_app.gateways.postgres import wire
 from sessions_app.gateways.postgres.answers import Expected, rows_of
 from sessions_app.gateways.postgres.attempts import REFUSED, Run
-from sessions_app.gateways.postgres.prepared import Portal
 from sessions_app.gateways.postgres.sending import Sending
-from sessions_app.policy.commands.postgres.statements import Runs
 
 NOT_SUPPORTED = "0A000"
 NO_PARTS = wire.error(NOT_SUPPORTED, "Row limits are unsupported here.", hint="Read all rows at once.")
@@ -19,9 +17,6 @@ class Limits:
 
     def __init__(self, both: Sending) -> None:
         self._both = both
-        # The runs that opened cursors with limited rows. A cursor that was rolled back to a savepoint stays
-        # here until another one takes its name.
-        self._cursors: dict[str, Run] = {}
 
     async def keeps(self, run: Run) -> bool:
         """Whether a statement that has ended kept its limits. If not, its transaction fails."""
@@ -43,32 +38,13 @@ class Limits:
             run.beyond = not await run.allowance.take(rows=unreturned, exact=True)
         return BEYOND if run.beyond else ""
 
-    def opened(self, runs: Runs, run: Run | None) -> None:
-        """Note that a statement has opened its cursor, unless it opens none."""
-        if runs.cursor:
-            self.closed(runs.cursor)
-            if run is not None and runs.max_rows is not None:
-                self._cursors[runs.cursor] = run
-
-    def closed(self, name: str = "") -> None:
-        """Note that a cursor is closed, or all of them, and report the statements that opened them."""
-        for one in [name] if name else list(self._cursors):
-            self._both.attempts.done_with(self._cursors.pop(one, None))
-
-    def of_cursor(self, name: str) -> Run | None:
-        """Return the run that opened a cursor, if its rows are limited."""
-        return self._cursors.get(name)
-
-    async def fetch(self, portal: Portal, run: Run, limit: int) -> bytes | None:
+    async def fetch(self, message: bytes, run: Run) -> bytes | None:
         """Execute a FETCH or MOVE of a cursor with limited rows.
 
         Return its CommandComplete, or None if it failed or was refused.
         """
-        if limit:
-            self._both.refuse(NO_PARTS)
-            return None
         before = run.rows
-        tag = await self._both.answer(wire.execute(portal.name), Expected("execute", run=run))
+        tag = await self._both.answer(message, Expected("execute", run=run))
         if tag is None:
             return None
         if tag.startswith(b"MOVE"):

@@ -6,12 +6,12 @@ Of their responses, the client gets only errors.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+import secrets
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from sessions_app.gateways.postgres import wire
 from sessions_app.gateways.postgres.answers import Expected
-from sessions_app.gateways.postgres.prepared import Named
 from sessions_app.gateways.postgres.sending import Sending
 from sessions_app.policy.commands.postgres.sql.expressions import Table
 from sessions_app.policy.commands.postgres.sql.pieces import quoted_text
@@ -51,13 +51,14 @@ class Own:
     """Runs the gateway's own statements on one connection."""
 
     both: Sending
-    names: Named
+    _secret: str = field(default_factory=lambda: secrets.token_hex(8), init=False)
+    _count: int = field(default=0, init=False)
 
     async def ask(self, text: str, columns: int = 0) -> list[Row] | None:
         """Run a statement that returns this number of columns of text. Return None if it failed, and the
         client got the error, or if the target ignores everything until the next Sync.
         """
-        name = self.names.new_name("own")
+        name = self._new_name()
         rows: list[Row] = []
         execute = Expected(
             "execute",
@@ -67,15 +68,21 @@ class Own:
         )
         self.both.send(wire.parse(name, text), Expected("parse", quiet=wire.PARSE_COMPLETE))
         self.both.send(wire.bind(name, name), Expected("bind", quiet=wire.BIND_COMPLETE))
+        # Before it is executed, so that the statement is gone even if that fails.
+        self.both.send(wire.close(b"S", name), Expected("close", quiet=wire.CLOSE_COMPLETE))
         if await self.both.answer(wire.execute(name), execute) is None:
             return None
-        for kind in (b"P", b"S"):
-            self.both.send(wire.close(kind, name), Expected("close", quiet=wire.CLOSE_COMPLETE))
+        self.both.send(wire.close(b"P", name), Expected("close", quiet=wire.CLOSE_COMPLETE))
         return rows
+
+    def _new_name(self) -> str:
+        """Return a name on the target that no client can have used."""
+        self._count += 1
+        return f"{self._secret}_{self._count}"
 
     async def drained(self) -> bool:
         """Wait until everything that was sent has been answered. Return whether it succeeded."""
-        message = wire.close(b"P", self.names.new_name("own"))
+        message = wire.close(b"P", self._new_name())
         return await self.both.answer(message, Expected("close", quiet=wire.CLOSE_COMPLETE)) is not None
 
     async def sync(self) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +10,8 @@ from sessions_app.gateways.postgres import binary, wire
 from sessions_app.gateways.postgres.attempts import Run
 from sessions_app.policy.commands.answers import Refused
 from sessions_app.policy.commands.postgres.statements import Passes, Prepared, Runs
+
+MAX_NAME = 63
 
 
 @dataclass(slots=True, eq=False)
@@ -70,28 +71,42 @@ class Entry:
 
 @dataclass(slots=True, eq=False)
 class Portal:
-    """A portal: its name on the target, and its statement.
+    """A portal, and what it does. ``hidden`` is as in `Entry`. ``run`` is the last execution of a command.
 
-    ``run`` is the last execution of a command. ``hidden`` is as in `Entry`.
+    FETCH would execute a portal by its name without a decision. So a portal with a name exists on the target
+    only once an Execute of it was allowed. Until then, ``unbound`` is its Bind message, and ``entry`` the
+    statement of that message.
     """
 
     name: str
     does: Runs | Passes
     hidden: int = 0
     run: Run | None = None
+    unbound: wire.Bind | None = None
+    entry: Entry | None = None
+
+    def bind(self, name: str) -> bytes:
+        """Return the Bind message for a portal of this name on the target."""
+        if self.unbound is None:
+            raise AssertionError
+        return self.unbound.encoded(name, self.unbound.statement, self.hidden)
+
+
+def is_name(name: str) -> bool:
+    """Whether a statement or portal may have this name.
+
+    A server cuts names after 63 bytes, in its own encoding. So two names that are longer, or not ASCII, could
+    be the same there.
+    """
+    return len(name) <= MAX_NAME and name.isascii()
 
 
 class Named:
-    """All statements and portals of a connection.
-
-    On the target, portals have names that no one can guess: a FETCH by name would execute them without a
-    decision.
-    """
+    """All statements and portals of a connection, by the names that they also have on the target."""
 
     def __init__(self) -> None:
         self._statements: dict[str, Entry] = {}
         self._portals: dict[str, Portal] = {}
-        self._secret, self._count = secrets.token_hex(8), 0
 
     def statement(self, name: str) -> Entry | None:
         """Return a prepared statement."""
@@ -107,14 +122,17 @@ class Named:
         """Drop the unnamed statement, as the simple protocol does."""
         self._statements.pop("", None)
 
-    def new_name(self, name: str) -> str:
-        """Return the target's name for a new portal."""
-        self._count += 1
-        return name and f"stint_{self._secret}_{self._count}"
-
     def portal(self, name: str) -> Portal | None:
-        """Return a portal."""
-        return self._portals.get(name)
+        """Return a portal; None if it can't be bound because its statement was closed or replaced."""
+        portal = self._portals.get(name)
+        if portal is None or portal.unbound is None:
+            return portal
+        return portal if self._statements.get(portal.unbound.statement) is portal.entry else None
+
+    def drop_portal(self, name: str) -> Run | None:
+        """Drop a portal, and return its last execution."""
+        portal = self._portals.pop(name, None)
+        return portal.run if portal else None
 
     def open(self, name: str, portal: Portal) -> Callable[[], None]:
         """Add a portal, and return a function that restores the previous state."""
@@ -122,14 +140,13 @@ class Named:
         self._portals[name] = portal
         return lambda: _put_back(self._portals, name, before)
 
-    def close(self, kind: bytes, name: str) -> Callable[[], None]:
-        """Return a function that drops a statement (S) or a portal (P), unless its name has been reused."""
-        named: dict[str, Any] = self._statements if kind == b"S" else self._portals
-        found = named.get(name)
+    def close_statement(self, name: str) -> Callable[[], None]:
+        """Return a function that drops a statement, unless its name has been reused."""
+        found = self._statements.get(name)
 
         def drop() -> None:
-            if named.get(name) is found:
-                named.pop(name, None)
+            if self._statements.get(name) is found:
+                self._statements.pop(name, None)
 
         return drop
 

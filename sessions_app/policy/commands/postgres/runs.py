@@ -61,6 +61,11 @@ class Runs:
         return self._made.secrets
 
     @property
+    def may_write(self) -> bool:
+        """Whether approvers have allowed it to write."""
+        return self.command.rule.effect != "read" or self.command.verb != "SELECT"
+
+    @property
     def max_rows(self) -> int | None:
         """The maximum number of rows: a run that touches more must be rolled back. None if there is none."""
         return self.command.rule.rows

@@ -17,8 +17,9 @@ pytestmark = pytest.mark.processes
 
 READ = "SELECT id FROM orders WHERE id = %s"
 PAY = "UPDATE orders SET status = %s WHERE id = %s"
-# What the gateway passes on without a command. The record does not have these.
-PASSED = ("BEGIN", "COMMIT", "ROLLBACK", "SHOW TIME ZONE", "DEALLOCATE ALL")
+# What the gateway passes on without a command, and its own question. The record does not have these.
+ASKED = "SELECT pg_catalog.txid_current_if_assigned()::pg_catalog.text"
+PASSED = ("BEGIN", "COMMIT", "ROLLBACK", "SHOW TIME ZONE", "DEALLOCATE ALL", ASKED)
 
 
 @pytest.fixture(scope="module")
