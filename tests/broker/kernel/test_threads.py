@@ -17,11 +17,14 @@ def there() -> set[threading.Thread]:
 
 @pytest.fixture
 def closed(monkeypatch) -> list[str]:
-    """The threads that let go of their connections."""
+    """The threads of these pools that closed their connections. Pools of other tests may end theirs too."""
     found: list[str] = []
-    monkeypatch.setattr(
-        threads.connections, "close_all", lambda: found.append(threading.current_thread().name)
-    )
+
+    def close_all() -> None:
+        if threading.current_thread().name.startswith(NAME):
+            found.append(threading.current_thread().name)
+
+    monkeypatch.setattr(threads.connections, "close_all", close_all)
     return found
 
 
