@@ -249,11 +249,11 @@ class Place(Running):
             )
         )
 
-    def start(self, **env: str) -> None:
-        """Start the gateway and wait until it answers."""
+    def start(self, *program: str, **env: str) -> None:
+        """Start the gateway, as a command of `manage.py` or another program, and wait until it answers."""
         with self.log.open("ab") as log:
             self.gateway = start(
-                "manage.py",
+                *(program or ["manage.py"]),
                 "gateway",
                 "--protocols",
                 "postgres",

@@ -1,19 +1,51 @@
 """A holder with a raw client who prepares what no one approved, and lets the server run it in another way."""
 
+import json
+
 import pytest
 
 from broker.kernel import clock
 from sessions_app.gateways.postgres import wire
-from sessions_app.models import Grant, Notice
 from sessions_app.operations.grants.suspend_grant import suspend_grant
 from tests.sessions_app.gateways.postgres.test_raw import logged_in
-from tests.support.waits import eventually
+from tests.support.servers.kubernetes_place import accepted
 
 pytestmark = pytest.mark.processes
 
-HELD = "UPDATE app.orders SET note = 'hack' WHERE id = 2"
-LIMITED = "UPDATE app.orders SET status = 'closed' WHERE id < 9 RETURNING id"
-PLAIN = "UPDATE app.orders SET status = 'closed' WHERE id = 2"
+COMMAND_SET = """
+name: watched
+kind: postgres
+summary: What a hold, a limit or a budget watches
+risk: high
+schema: app
+commands:
+  - sql: UPDATE app.orders SET note = 'held' WHERE id = 2
+    effect: change
+    hold: true
+  - call: app.mark({tag}::integer)
+    where: {tag: {int: [1, 9]}}
+    effect: change
+    hold: true
+  - sql: UPDATE app.orders SET note = 'limited' WHERE id < 9 RETURNING id
+    effect: change
+    max_rows: 2
+  - sql: UPDATE app.orders SET note = 'many' WHERE id < 9
+    effect: change
+    budget: [{rows: 1, then: refuse}]
+  - sql: UPDATE app.orders SET note = 'plain' WHERE id = 2
+    effect: change
+  - select: {tables: [app.many], columns: [id, text]}
+    effect: read
+"""
+HELD = "UPDATE app.orders SET note = 'held' WHERE id = 2"
+PLAIN = "UPDATE app.orders SET note = 'plain' WHERE id = 2"
+WATCHED = {
+    "a hold": HELD,
+    "a held call": "SELECT app.mark(1)",
+    "a row limit": "UPDATE app.orders SET note = 'limited' WHERE id < 9 RETURNING id",
+    "a budget": "UPDATE app.orders SET note = 'many' WHERE id < 9",
+    "a suspended grant": PLAIN,
+}
 WAYS = [
     "FETCH ALL FROM {}",
     "FETCH 1 FROM {}",
@@ -27,14 +59,31 @@ WAYS = [
 NAMES = ["p", "P", '"P"', "x" * 63, "x" * 70]
 
 
+@pytest.fixture(scope="module")
+def made(place):
+    place.shop.admin(
+        "CREATE FUNCTION app.mark(tag int) RETURNS int LANGUAGE plpgsql SECURITY DEFINER SET search_path ="
+        " pg_catalog AS $$BEGIN UPDATE app.orders SET note = 'marked'; RETURN tag; END$$;"
+        "REVOKE EXECUTE ON FUNCTION app.mark FROM PUBLIC;"
+        "GRANT EXECUTE ON FUNCTION app.mark TO stint_broker WITH GRANT OPTION"
+    )
+    policy = json.loads(place.world.catalog["policies/shop-work.yaml"])
+    policy["command_sets"].append("watched")
+    policy["delegation"] = {"depth": 1, "to": {"identities": ["deployer"]}}
+    place.world.catalog["command-sets/watched.yaml"] = accepted(COMMAND_SET)
+    place.world.catalog["policies/shop-work.yaml"] = json.dumps(policy)
+    place.world.apply(now=clock.now())
+    return lambda: place.grant(command_set="watched")
+
+
 @pytest.fixture
-def grant(place):
-    place.shop.admin("UPDATE app.orders SET status = 'open', note = 'x'")
-    return place.grant()
+def grant(place, made):
+    place.shop.admin("UPDATE app.orders SET note = 'x'")
+    return made()
 
 
-def rows(place) -> list[tuple]:
-    return place.shop.admin("SELECT DISTINCT status, note FROM app.orders")
+def notes(place) -> list[tuple]:
+    return place.shop.admin("SELECT DISTINCT note FROM app.orders")
 
 
 def run(line, text: str) -> list[bytes]:
@@ -49,26 +98,38 @@ def prepare(line, text: str, name: str) -> list[bytes]:
     return line.until_ready()
 
 
-@pytest.mark.parametrize("text", [HELD, LIMITED, PLAIN])
-@pytest.mark.parametrize("way", WAYS)
-def test_a_portal_is_never_run_by_its_name(place, grant, way, text):
+def attack(place, grant, watched: str, name: str, statement: str) -> None:
+    """Bind a portal that is not executed, let the server run it by a statement, and commit."""
     with logged_in(place, grant) as line:
-        assert prepare(line, text, "p") == [b"1", b"2"]
-        line.sock.sendall(wire.message(b"Q", wire.string(way.format("p"))))
+        assert prepare(line, WATCHED[watched], name) == [b"1", b"2"]
+        if watched == "a suspended grant":
+            suspend_grant(grant_id=grant.pk, actor=place.world.bob, note="Wait", now=clock.now())
+        line.sock.sendall(wire.message(b"Q", wire.string(statement)))
         assert line.error()["C"] == "42501"
         line.until_ready()
         run(line, "COMMIT")
-    assert rows(place) == [("open", "x")]
-    assert "no cursor `p` is open" in grant.runs.latest("pk").reason
 
 
+@pytest.mark.parametrize("watched", WATCHED)
+@pytest.mark.parametrize("way", WAYS)
+def test_a_portal_is_never_run_by_its_name(place, grant, way, watched):
+    attack(place, grant, watched, "p", way.format("p"))
+    assert notes(place) == [("x",)]
+    if watched != "a suspended grant":
+        assert "no cursor `p` is open" in grant.runs.latest("pk").reason
+
+
+@pytest.mark.parametrize("watched", WATCHED)
 @pytest.mark.parametrize("name", NAMES)
-def test_no_spelling_of_its_name_runs_a_portal(place, grant, name):
-    with logged_in(place, grant) as line:
-        prepare(line, HELD, name.strip('"')[:63])
-        assert b"E" in run(line, f"FETCH ALL FROM {name}")
-        run(line, "COMMIT")
-    assert rows(place) == [("open", "x")]
+def test_no_spelling_of_its_name_runs_a_portal(place, grant, name, watched):
+    attack(place, grant, watched, name.strip('"')[:63], f"FETCH ALL FROM {name}")
+    assert notes(place) == [("x",)]
+
+
+@pytest.mark.parametrize("watched", WATCHED)
+def test_a_delegated_grant_runs_no_portal_by_its_name(place, grant, watched):
+    attack(place, place.delegated(grant), watched, "p", "FETCH ALL FROM p")
+    assert notes(place) == [("x",)]
 
 
 @pytest.mark.parametrize(
@@ -85,7 +146,7 @@ def test_a_cursor_that_is_closed_can_not_be_fetched_even_in_the_same_batch(place
         assert line.error()["C"] == "42501"
         line.until_ready()
         run(line, "COMMIT")
-    assert rows(place) == [("open", "x")]
+    assert notes(place) == [("x",)]
 
 
 def test_a_suspended_grant_does_not_run_what_was_bound_before(place, grant):
@@ -99,7 +160,7 @@ def test_a_suspended_grant_does_not_run_what_was_bound_before(place, grant):
         assert line.error()["C"] == "42501"
         line.until_ready()
         run(line, "COMMIT")
-    assert rows(place) == [("open", "x")]
+    assert notes(place) == [("x",)]
 
 
 @pytest.mark.parametrize("name", ["s" * 64, "\u00e9"])
@@ -118,7 +179,7 @@ def test_names_that_a_server_could_take_for_another_are_refused(place, grant, me
 
 def test_a_named_portal_is_described_and_read_in_parts_between_other_statements(place, grant):
     select = wire.parse("s", "SELECT id FROM app.many WHERE id <= $1")
-    one = wire.parse("", "SELECT id FROM app.orders WHERE id = 1") + wire.bind("", "") + wire.execute("")
+    one = wire.parse("", "SELECT id FROM app.many WHERE id = 1") + wire.bind("", "") + wire.execute("")
     with logged_in(place, grant) as line:
         run(line, "BEGIN")
         line.sock.sendall(select + wire.bind("p", "s", [b"4"]) + wire.describe(b"P", "p"))
@@ -138,61 +199,4 @@ def test_a_portal_whose_statement_was_closed_before_it_ran_does_not_exist(place,
         line.sock.sendall(wire.parse("s", PLAIN) + wire.bind("p", "s") + wire.close(b"S", "s"))
         line.sock.sendall(wire.execute("p") + wire.SYNC)
         assert line.error()["C"] == "26000"
-    assert rows(place) == [("open", "x")]
-
-
-@pytest.mark.parametrize("kind", ["simple", "parse", "bind", "execute", "describe", "close"])
-def test_no_error_of_the_target_contains_a_name_that_is_not_the_clients(place, grant, kind):
-    """The target's errors for each message, and the names that it has by then."""
-    known = wire.parse("client_s", "SET timezone = 'UTC'") + wire.bind("client_p", "client_s")
-    sent = {
-        "simple": wire.message(b"Q", wire.string("ROLLBACK TO none")),
-        "parse": wire.parse("client_s", "SHOW timezone") + wire.parse("client_s", "SHOW timezone"),
-        "bind": known + wire.bind("client_p", "client_s", [b"1"]),
-        "execute": known + wire.execute("client_p") + wire.execute("client_p"),
-        "describe": wire.describe(b"P", "client_none"),
-        "close": known + wire.close(b"P", "client_p") + wire.execute("client_p"),
-    }
-    with logged_in(place, grant) as line:
-        run(line, "BEGIN")
-        line.sock.sendall(sent[kind] + wire.SYNC)
-        said = line.error()
-        quoted = said["M"].split('"')[1::2]
-        assert all(name.startswith("client_") or name == "none" for name in quoted), said
-        assert "stint_" not in str(said)
-
-
-def unapproved_view(place) -> None:
-    """Make a read write: what the gateway can't see is what a hole in it would be."""
-    place.shop.admin(
-        "CREATE OR REPLACE FUNCTION app.touch() RETURNS int LANGUAGE plpgsql SECURITY DEFINER"
-        " SET search_path = pg_catalog AS $$BEGIN UPDATE app.orders SET note = 'hack'; RETURN 1; END$$;"
-        "ALTER TABLE app.many ENABLE ROW LEVEL SECURITY; DROP POLICY IF EXISTS p ON app.many;"
-        "CREATE POLICY p ON app.many USING (app.touch() = 1)"
-    )
-
-
-READ = "SELECT id FROM app.many WHERE id = 1"
-
-
-@pytest.mark.parametrize("texts", [[READ], ["BEGIN", READ, "COMMIT"], [f"BEGIN; {READ}; COMMIT"]])
-def test_a_transaction_that_wrote_although_nothing_was_allowed_to_is_rolled_back(place, grant, texts):
-    unapproved_view(place)
-    place.shop.admin("GRANT EXECUTE ON FUNCTION app.touch() TO PUBLIC")
-    try:
-        with logged_in(place, grant) as line:
-            *first, last = texts
-            for text in first:
-                run(line, text)
-            line.sock.sendall(wire.message(b"Q", wire.string(last)))
-            assert "it has changed data, and no statement in it was allowed to" in line.error()["M"]
-            line.until_ready()
-    finally:
-        place.shop.admin("ALTER TABLE app.many DISABLE ROW LEVEL SECURITY")
-    assert rows(place) == [("open", "x")]
-    found = Grant.objects.get(pk=grant.pk)
-    assert found.held_at is not None
-    assert "changed data, and no statement in it was allowed to" in found.held_note
-    eventually(
-        lambda: Notice.objects.filter(grant=grant, event="grant.held", identity=place.world.bob).exists()
-    )
+    assert notes(place) == [("x",)]
