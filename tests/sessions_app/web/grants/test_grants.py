@@ -13,6 +13,7 @@ from sessions_app.operations.grants.deprovision_grant import deprovision_grant
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.grants.prepare_grant import prepare_grant
 from sessions_app.operations.sessions.finish_run import finish_run
+from sessions_app.operations.sessions.suspend_unapproved_write import suspend_unapproved_write
 from sessions_app.web.grants import grants_page
 from tests.support.world import acts
 from tests.support.world.reading import answered, read, says, says_nothing_of
@@ -228,6 +229,16 @@ def test_a_held_grant_says_so_and_an_approver_lets_it_go_on(world, as_alice, as_
     assert as_alice.post(f"/grants/{grant.ref}/release/").status_code == 403
     assert as_bob.post(f"/grants/{grant.ref}/release/", {"note": "A typing mistake"}).status_code == 302
     assert "too many refused commands" not in read(as_alice, f"/grants/{grant.ref}/")
+
+
+def test_a_grant_that_stint_suspended_says_what_had_been_changed(world, as_bob):
+    grant = world.grant()
+    suspend_unapproved_write(grant_id=grant.pk, target="db-1", now=world.now)
+    found = ["by Stint", "a transaction on db-1 changed data, and no statement in it was allowed to"]
+    page = read(as_bob, f"/grants/{grant.ref}/")
+    says(page, *found, "Resume")
+    says_nothing_of(page, "too many refused commands", "View refused commands")
+    says_nothing_of(read(as_bob, "/"), "too many refused commands", "?show=refused#log")
 
 
 def test_a_grant_is_suspended_on_its_page_which_says_by_whom_and_that_what_runs_goes_on(
