@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 
 GRANT_MARK, RUN_MARK = "STINT_GRANT", "STINT_RUN"
+# The grant mark of the harmless commands by which a check tries a target. No grant has it.
+CHECK_MARK = "stint-check"
 _VALUE = re.compile(r"[A-Za-z0-9_-]{8,64}")
 
 

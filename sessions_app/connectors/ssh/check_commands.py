@@ -1,5 +1,5 @@
-"""Check whether the commands of command sets can run on a target: whether their programs exist, and whether
-sudo allows those that run as root.
+"""Check whether the commands of command sets can run on a target: whether their programs exist, whether sudo
+allows those that run as root, and whether each way in which they run can reach systemd.
 """
 
 from __future__ import annotations
@@ -8,9 +8,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from sessions_app.connectors.base import CheckStep
-from sessions_app.connectors.ssh.as_root import line_of, root_lines_of
+from sessions_app.connectors.marks import CHECK_MARK
+from sessions_app.connectors.ssh.as_root import TRY, line_of, root_lines_of
 from sessions_app.connectors.ssh.files import HELPER_NEEDS
-from sessions_app.connectors.ssh.wrapper import AS_ROOT
+from sessions_app.connectors.ssh.wrapper import AS_ROOT, force_command
 from sessions_app.policy.commands.argv.matching import text_of
 from sessions_app.policy.commands.argv.quoting import quote_argv, readable
 from sessions_app.policy.commands.ssh.decide import CompiledSet, CompiledSSHCommand
@@ -18,14 +19,23 @@ from sessions_app.policy.commands.ssh.file_rules import FileRule
 
 # The maximum number of questions to one target, for all command sets together.
 MOST = 300
+# How long a harmless command may take.
+SECONDS_TO_TRY = 5
 _ROOT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+# What a command that asks systemd prints if it reaches it, whatever the state of the system.
+_REACHED = "initializing | starting | running | degraded | maintenance | stopping"
+_ASK_SYSTEMD = "if [ -d /run/systemd/system ]; then exec systemctl is-system-running; else echo running; fi"
 # Prints the number of each question whose answer is no. Without the last line, `end`, the output is
-# incomplete.
+# incomplete. A way that can't reach systemd is no fault of the way if the account itself can't either.
 _SCRIPT = (
-    "set -f; number=0; for one; do rest=${one#?}; case $one in "
+    "set -f; number=0; asks=$1; shift; "
+    f'reaches() {{ case $(sh -c "$1" </dev/null) in {_REACHED}) ;; *) return 1 ;; esac; }}; '
+    "for one; do rest=${one#?}; case $one in "
     'p*) command -v -- "$rest" ;; '
     f'r*) (PATH={_ROOT_PATH}; command -v -- "$rest") ;; '
     f"s*) sudo -n -l {AS_ROOT} $rest ;; "
+    'w*) reaches "$rest" || ! reaches "$asks" ;; '
+    'W*) reaches "$rest" ;; '
     'esac >/dev/null 2>&1 || echo "$number"; number=$((number + 1)); done; echo end'
 )
 
@@ -43,10 +53,12 @@ class Question:
 
 
 def questions_of(compiled: CompiledSet, account: str) -> list[Question]:
-    """Return the questions for one command set: about each program, and about each sudoers line."""
+    """Return the questions for one command set: about each program, about each sudoers line, and about each
+    way in which its commands run.
+    """
     found: dict[str, Question] = {}
     for command in compiled.commands:
-        for question in _questions(command, account):
+        for question in (*_questions(command, account), _way(command, account)):
             found.setdefault(question.asks, question)
     return list(found.values())
 
@@ -71,9 +83,39 @@ def _questions(command: CompiledSSHCommand, account: str) -> Iterator[Question]:
         )
 
 
+def _way(command: CompiledSSHCommand, account: str) -> Question:
+    """Return the question whether a command that runs in the same way reaches systemd."""
+    by_sudo = command.rule.as_root and account != "root"
+    line = force_command(
+        [TRY] if by_sudo else ["sh", "-c", _ASK_SYSTEMD],
+        contain=command.contain,
+        account=account,
+        grant_mark=CHECK_MARK,
+        run_id=0,
+        seconds=SECONDS_TO_TRY,
+        as_root=by_sudo,
+    )
+    if by_sudo:
+        fix = (
+            "run the setup again as root; if it is current, see why `systemctl` fails in the target's journal"
+        )
+        return Question(f"W{line}", "a command with `as: root`", "can't reach systemd", fix)
+    how = {"pidns": "in a PID namespace", "group": "with `contain: group`"}[command.contain]
+    about = "a command of root" if account == "root" and command.contain == "pidns" else f"a command {how}"
+    return Question(
+        f"w{line}",
+        about,
+        "can't reach systemd, so that `systemctl` and `service` fail",
+        "install systemd 244 or newer with cgroup v2 on the target"
+        if account == "root"
+        else "write `as: root` for the commands that ask systemd",
+    )
+
+
 def questions_command(questions: Sequence[Question]) -> str:
     """Return the command line for at most ``MOST`` questions."""
-    return "exec " + quote_argv(["sh", "-c", _SCRIPT, "stint", *(one.asks for one in questions[:MOST])])
+    asks = [one.asks for one in questions[:MOST]]
+    return "exec " + quote_argv(["sh", "-c", _SCRIPT, "stint", _ASK_SYSTEMD, *asks])
 
 
 def parse_answers(output: str) -> set[int] | None:
@@ -90,7 +132,7 @@ def step_of(name: str, questions: Sequence[Question], refused: Sequence[Question
         return CheckStep(
             f"commands of {name}",
             True,
-            f"its programs and sudo permissions are present ({len(questions)} checked)",
+            f"its programs, sudo permissions and ways to run work ({len(questions)} checked)",
         )
     says = "; ".join(dict.fromkeys(f"{one.about} {one.no}" for one in refused))
     fix = refused[0].fix

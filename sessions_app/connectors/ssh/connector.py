@@ -25,9 +25,9 @@ from sessions_app.connectors.base import (
     Observed,
     TargetSpec,
 )
-from sessions_app.connectors.marks import GRANT_MARK, Mark
+from sessions_app.connectors.marks import CHECK_MARK, GRANT_MARK, Mark
 from sessions_app.connectors.ssh import check as checks
-from sessions_app.connectors.ssh.as_root import end_command
+from sessions_app.connectors.ssh.as_root import end_command, parse_root_ended
 from sessions_app.connectors.ssh.certificates import Authority
 from sessions_app.connectors.ssh.check_commands import (
     parse_answers,
@@ -105,7 +105,7 @@ class SSHConnector:
         evidence = _evidence(lease.place, said, asked)
         if lease.unfinished:
             evidence = self._without_unfinished(lease, evidence)
-        if lease.as_root and lease.place.target.account != "root":
+        if lease.as_root or lease.place.target.account == "root":
             evidence = self._with_root(lease, evidence)
         if lease.place.target.account == "root" and not lease.contained:
             return replace(evidence, detail={**evidence.detail, "processes_without_mark": UNTOLD})
@@ -118,14 +118,23 @@ class SSHConnector:
         return replace(evidence, detail={**evidence.detail, "unfinished_uploads": len(lease.unfinished)})
 
     def _with_root(self, lease: LeaseSpec, evidence: Evidence) -> Evidence:
-        """Also kill root processes that carry the grant mark, and add them to the evidence."""
-        command = end_command(Mark(GRANT_MARK, lease.mark))
-        swept = _swept(lease.place.target, self._run(lease.place, f"{lease.grant_ref} root sweep", command))
-        detail = {"processes_of_root_found": swept.found, "processes_of_root_left": swept.left}
+        """Also kill the grant's root processes, and add them to the evidence."""
+        place = lease.place
+        command = end_command(Mark(GRANT_MARK, lease.mark), place.target.account)
+        said = self._run(place, f"{lease.grant_ref} root sweep", command)
+        ended = parse_root_ended(said.answer)
+        if ended is None:
+            raise _proves_nothing(place.target, said)
+        detail = {
+            "processes_of_root_found": ended.found,
+            "processes_of_root_left": ended.left,
+            "root_proven_by": ended.by,
+        }
+        left = f"{ended.left} processes of the grant are still running as root after attempts to kill them."
         return replace(
             evidence,
-            gone=evidence.gone and swept.gone,
-            left=_what_is_left(swept) if evidence.gone else evidence.left,
+            gone=evidence.gone and ended.left == 0,
+            left=left if evidence.gone else evidence.left,
             detail={**evidence.detail, **detail},
         )
 
@@ -149,19 +158,20 @@ class SSHConnector:
         counts = parse_marks(said.answer)
         if counts is None:
             raise _proves_nothing(place.target, said)
-        return [Observed(mark=mark, detail=f"{count} processes") for mark, count in sorted(counts.items())]
+        found = sorted((mark, count) for mark, count in counts.items() if mark != CHECK_MARK)
+        return [Observed(mark=mark, detail=f"{count} processes") for mark, count in found]
 
     def check(self, place: TargetSpec) -> list[CheckStep]:
         """Log in and report, step by step, whether the setup is correct, and what to fix."""
         return asyncio.run(checks.check_target(self._dialer(), place, clock=self._clock))
 
     def check_commands(self, place: TargetSpec, sets: Sequence[CompiledSet]) -> list[CheckStep]:
-        """Report for each command set whether its programs exist on the target, and whether sudo allows those
-        that run as root.
+        """Report for each command set whether its programs exist on the target, whether sudo allows those
+        that run as root, and whether the ways in which its commands run can reach systemd.
         """
         account = place.target.account
         asked = {one.name: questions_of(one, account) for one in sets if isinstance(one, CompiledSet)}
-        questions = [question for some in asked.values() for question in some]
+        questions = list({question.asks: question for some in asked.values() for question in some}.values())
         if not questions:
             return []
         try:

@@ -7,9 +7,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sessions_app.connectors.ssh.as_root import SCRIPT, sudoers
+from sessions_app.connectors.ssh.as_root import sudoers
 from sessions_app.connectors.ssh.krl import empty_krl_base64
-from sessions_app.connectors.ssh.wrapper import AS_ROOT
+from sessions_app.connectors.ssh.wrapper import AS_ROOT, AS_ROOT_SCRIPT
 from sessions_app.policy.commands.ssh.as_root import RootLine
 
 # The login account on targets, unless a target's document names another.
@@ -210,7 +210,7 @@ class Setup:
                     " run this again.' >&2; exit 1; }\n"
                 ),
                 _NEW_SUDO if any(line.is_expression for line in self.root_lines) else "",
-                _write(AS_ROOT, SCRIPT),
+                _write(AS_ROOT, AS_ROOT_SCRIPT),
                 f"chmod 0755 {AS_ROOT}\n",
                 # sudo skips files with a period in their name.
                 _write(f"{self.sudoers_file}.new", self.sudoers),

@@ -1,17 +1,19 @@
 """The command that a certificate forces: the approved words inside a wrapper that the target itself ends.
 
 The wrapper relies on two features. The parent death signal (prctl(2), PR_SET_PDEATHSIG) kills the command
-when sshd's process for the connection exits. coreutils' ``timeout`` uses the target's own clock.
+when sshd's process for the connection exits. coreutils' ``timeout`` uses the target's own clock. Commands of
+root run by ``target/as_root.sh`` instead.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal
 
 from sessions_app.connectors.marks import GRANT_MARK, CannotWrap, Mark, run_mark
-from sessions_app.policy.commands.argv.quoting import quote_argv
+from sessions_app.policy.commands.argv.quoting import quote_argv, quote_script
 
 Contain = Literal["group", "pidns"]
 
@@ -44,12 +46,15 @@ _SUPERVISOR = (
     "wait $!; status=$?; [ $status != 137 ] || sweep; exit $status"
 )
 # The kernel's own ways to end a command: the death signal, and a PID namespace.
-GUARDED = ("setpriv", "--pdeathsig", "KILL", "--", "sh", "-c", _GUARD, "stint")
-IN_NAMESPACE = ("--pid", "--fork", "--kill-child=KILL", "--", "timeout", "-s", "KILL")
-# The script on targets that runs a command as root, the words that start it, and the variable with the
-# command's time limit.
+_GUARDED = ("setpriv", "--pdeathsig", "KILL", "--", "sh", "-c", _GUARD, "stint")
+_IN_NAMESPACE = ("--user", "--map-current-user", "--pid", "--fork", "--kill-child=KILL")
+# The script that runs a command as root, its path on targets whose account uses sudo, the words that start it
+# there, and the variable with the command's time limit.
+AS_ROOT_SCRIPT = Path(__file__).with_name("target").joinpath("as_root.sh").read_text(encoding="ascii")
 AS_ROOT = "/etc/ssh/stint_as_root"
 SUDO, SECONDS = ("sudo", "-n", "--", AS_ROOT), "STINT_SECONDS"
+# The same script for an account that is root, which needs nothing on the target.
+AS_ROOT_INLINE = f"sh -c {quote_script(AS_ROOT_SCRIPT)} stint"
 # sshd runs its built-in file server for a forced command that begins with this word.
 _NEVER_FIRST = "internal-sftp"
 LONGEST = 120_000
@@ -79,15 +84,19 @@ def force_command(
     marked = ["env", str(Mark(GRANT_MARK, grant_mark)), mark]
     limit = _limit(seconds)
     if as_root and account != "root":
-        words = [*marked, f"{SECONDS}={limit}", *SUDO, *argv]
+        line = quote_argv([*marked, f"{SECONDS}={limit}", *SUDO, *argv])
     elif contain == "group" or cleans_up:
-        words = [*_SUPERVISED, mark, *marked, *_group(argv, limit, "TERM" if cleans_up else "KILL")]
+        signal = "TERM" if cleans_up else "KILL"
+        line = quote_argv([*_SUPERVISED, mark, *marked, *_group(argv, limit, signal)])
+    elif account == "root":
+        armed = quote_argv([*marked, f"{SECONDS}={limit}", "setpriv", "--pdeathsig", "TERM", "--"])
+        line = f"{armed} {AS_ROOT_INLINE} --run {quote_argv(argv)}"
     else:
-        words = [*marked, *_pidns(argv, limit, account)]
-    line = "exec " + quote_argv(words)
+        limited = ["timeout", "-s", "KILL", limit]
+        line = quote_argv([*marked, *_GUARDED, "unshare", *_IN_NAMESPACE, "--", *limited, *argv])
     if len(line.encode()) > LONGEST:
         raise CannotWrap("The command is too long for an SSH certificate.")
-    return line
+    return f"exec {line}"
 
 
 _SUPERVISED = ("setpriv", "--pdeathsig", "TERM", "--", "sh", "-c", _SUPERVISOR, "stint")
@@ -103,8 +112,3 @@ def _limit(seconds: float) -> str:
 
 def _group(argv: Sequence[str], limit: str, signal: str) -> list[str]:
     return ["timeout", "-k", "0.2", "-s", signal, limit, "setpriv", "--pdeathsig", "KILL", "--", *argv]
-
-
-def _pidns(argv: Sequence[str], limit: str, account: str) -> list[str]:
-    user = [] if account == "root" else ["--user", "--map-current-user"]
-    return [*GUARDED, "unshare", *user, *IN_NAMESPACE, limit, *argv]

@@ -30,6 +30,11 @@ def quote_argv(argv: Iterable[str]) -> str:
     return " ".join(map(quote, argv))
 
 
+def quote_script(text: str) -> str:
+    """Quote a script of several lines as one word. Raises QuoteRefused for NUL and CR."""
+    return "'\n'".join(map(quote, text.split("\n")))
+
+
 def readable(argv: Iterable[str]) -> str:
     """Return the words as typed, with quotes only where the strict parser or a shell needs them."""
     return " ".join(word if _PLAIN.fullmatch(word) else quote(word) for word in argv)

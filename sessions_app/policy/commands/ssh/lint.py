@@ -35,10 +35,11 @@ def lint(document: SSHCommandSet) -> list[Finding]:
 
 
 def _uncontained(document: SSHCommandSet) -> Iterator[Finding]:
+    # For a command that runs as root, it is an error.
     asked = {
         f"commands[{index}].contain": rule.contain
         for index, rule in enumerate(document.commands)
-        if isinstance(rule, SSHCommand)
+        if isinstance(rule, SSHCommand) and not rule.as_root
     }
     for where, contain in {"contain": document.contain, **asked}.items():
         if contain == "group":
@@ -49,8 +50,7 @@ def _uncontained(document: SSHCommandSet) -> Iterator[Finding]:
                 "a process can leave the group and hide, and for a root process there is no way to verify "
                 "that it has ended",
                 "remove it, so that each command has a PID namespace that ends with the command. Accept "
-                "the finding "
-                "for targets without PID namespaces",
+                "the finding for targets where the account can't create PID namespaces",
             )
 
 
@@ -106,7 +106,8 @@ def _as_root(command: ParsedCommand) -> Iterator[Finding]:
             "error",
             "as_root",
             "runs as root in a process group, which root can leave",
-            "remove `contain: group`",
+            "remove `contain: group`: under systemd, a command of root runs in a scope, which needs no PID "
+            "namespace",
         )
     types = {name: command.document.type_of(command.rule, name) for name in command.rule.names}
     try:

@@ -154,7 +154,7 @@ def test_nothing_starts_when_the_connection_is_gone_already(contain, tmp_path):
     """The parent is process 1 by then, or who adopts orphans in its place."""
     made = tmp_path / "made"
     line = wrapped("touch", str(made), contain=contain)
-    guard = line.replace('\'[ "$PPID" != 1 ]', "'[ 1 != 1 ]")
+    guard = line.replace('[ "$PPID" != 1 ]', "[ 1 != 1 ]")
     assert guard != line
     done = subprocess.run(["sh", "-c", guard], capture_output=True, check=False)
     assert done.returncode == 125
