@@ -13,7 +13,7 @@ from sessions_app.connectors.ssh.as_root import TRY, line_of, root_lines_of
 from sessions_app.connectors.ssh.files import HELPER_NEEDS
 from sessions_app.connectors.ssh.wrapper import AS_ROOT, force_command
 from sessions_app.policy.commands.argv.matching import text_of
-from sessions_app.policy.commands.argv.quoting import quote_argv, readable
+from sessions_app.policy.commands.argv.quoting import quote_argv, quote_script, readable
 from sessions_app.policy.commands.ssh.decide import CompiledSet, CompiledSSHCommand
 from sessions_app.policy.commands.ssh.file_rules import FileRule
 
@@ -114,8 +114,8 @@ def _way(command: CompiledSSHCommand, account: str) -> Question:
 
 def questions_command(questions: Sequence[Question]) -> str:
     """Return the command line for at most ``MOST`` questions."""
-    asks = [one.asks for one in questions[:MOST]]
-    return "exec " + quote_argv(["sh", "-c", _SCRIPT, "stint", _ASK_SYSTEMD, *asks])
+    asks = " ".join(quote_script(one.asks) for one in questions[:MOST])
+    return f"exec {quote_argv(['sh', '-c', _SCRIPT, 'stint', _ASK_SYSTEMD])} {asks}"
 
 
 def parse_answers(output: str) -> set[int] | None:

@@ -30,11 +30,14 @@ _NGINX = """server {{
 
 @dataclass
 class SystemdHost:
-    """``admin_key`` is a private key that logs in as root. ``web_port`` is the port of nginx."""
+    """``admin_key`` is a private key that logs in as root. ``web_port`` is the port of nginx, and ``account``
+    the one that Stint logs in as.
+    """
 
     folder: Path
     port: int
     web_port: int
+    account: str = "stint"
 
     @property
     def admin_key(self) -> Path:
@@ -47,7 +50,8 @@ class SystemdHost:
 
     def run(self, script: str) -> subprocess.CompletedProcess[str]:
         """Run a shell script as root, over a login of the administrator."""
-        words = ["ssh", "-F", "none", "-i", str(self.admin_key), "-p", str(self.port)]
+        # The setup may change logins from the gateway's address, 127.0.0.1.
+        words = ["ssh", "-F", "none", "-b", "127.0.0.2", "-i", str(self.admin_key), "-p", str(self.port)]
         for option in (
             "IdentitiesOnly=yes",
             "IdentityAgent=none",
@@ -61,6 +65,11 @@ class SystemdHost:
         return subprocess.run(
             words, input=script, capture_output=True, text=True, check=False, timeout=allow(60)
         )
+
+    def add_program(self, name: str, text: str) -> None:
+        """Install a shell script where both root and other accounts find it."""
+        path = f"/usr/local/bin/{name}"
+        self.do(f"cat > {path} <<'END'\n#!/bin/sh\n{text}\nEND\nchmod 755 {path}")
 
     def do(self, script: str) -> str:
         """Run a script that must succeed, and return its output."""
@@ -89,12 +98,14 @@ def why_not() -> str:
 def systemd_host(folder: Path) -> Iterator[SystemdHost]:
     """Yield a running machine."""
     host = SystemdHost(folder, free_port(), free_port())
-    subprocess.run(
-        ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(host.admin_key)], check=True
-    )
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(host.admin_key)], check=True)
     (folder / "sshd.conf").write_text(_SSHD.format(port=host.port), encoding="ascii")
     (folder / "nginx.conf").write_text(_NGINX.format(port=host.web_port), encoding="ascii")
+    (folder / "hosts").write_text("127.0.0.1 localhost web-1\n", encoding="ascii")
+    (folder / "hostname").write_text("web-1\n", encoding="ascii")
     files = {
+        "hosts": "/etc/hosts",
+        "hostname": "/etc/hostname",
         "sshd.conf": "/etc/ssh/sshd_config.d/00-test.conf",
         "nginx.conf": "/etc/nginx/sites-available/default",
         "admin_key.pub": "/root/.ssh/authorized_keys",

@@ -3,14 +3,14 @@
 #
 #   as_root WORD...        run a command for an account that sudo allows exactly these words
 #   as_root --try          the same with a harmless command, which prints the state of the system
-#   as_root --run WORD...  run a command; the caller has set the parent death signal to TERM
+#   as_root --run WORD...  run a command for an account that is root itself
 #   as_root --end          kill every process of the grant whose mark is STINT_END, and count them
 #
 # STINT_GRANT and STINT_RUN are the marks of the command, STINT_SECONDS is its time limit.
 #
 # Under systemd, a command runs in a scope of its own, a cgroup that no process can leave on its own. This script
 # kills the scope when the command exits or the connection closes. When the time is over, systemd kills it, even if
-# this script is dead. Elsewhere, a command runs in a PID namespace that ends with it or with the connection.
+# this script is dead. Elsewhere, a command runs in a PID namespace, which this script and `timeout` end.
 
 fail() {
   echo "stint: $1" >&2
@@ -50,6 +50,7 @@ kill_scope() {
 }
 
 # Ends the command because the connection closed.
+# shellcheck disable=SC2329 # a trap invokes it
 stop() {
   trap '' TERM HUP
   kill -KILL $! 2>/dev/null
@@ -57,32 +58,36 @@ stop() {
   exit 143
 }
 
-run_in_scope() {
-  unit=stint-$STINT_GRANT:${STINT_RUN##*-}:$$.scope scope=$slice/$unit
+run() {
+  # The connection closed already.
+  [ "$PPID" != 1 ] || exit 125
+  scope='' watcher=''
   trap stop TERM HUP
-  # Signals that the holder sends are for the command.
-  trap '' INT QUIT USR1 USR2
+  # Signals that the holder sends are for the command, which does not ignore them.
+  trap '' INT QUIT
+  # The kernel does not signal the death of the parent, sshd's process, if that belongs to another account than root.
+  # shellcheck disable=SC2016 # expanded by the inner shell
+  setpriv --pdeathsig KILL -- sh -c '
+    setpriv --pdeathsig KILL -- tail --pid="$1" -s 0.1 -f /dev/null && kill -TERM "$PPID"
+  ' stint "$PPID" </dev/null >/dev/null 2>&1 &
+  watcher=$!
   # A shell gives background processes an empty input, unless it uses another descriptor.
   exec 3<&0
-  env --default-signal systemd-run --quiet --scope --collect --slice=stint.slice "--unit=$unit" \
-    --property=KillSignal=KILL "--property=RuntimeMaxSec=$STINT_SECONDS" $expand -- "$@" <&3 3<&- &
+  if find_systemd; then
+    unit=stint-$STINT_GRANT:${STINT_RUN##*-}:$$.scope scope=$slice/$unit
+    env --default-signal systemd-run --quiet --scope --collect --slice=stint.slice "--unit=$unit" \
+      --property=KillSignal=KILL "--property=RuntimeMaxSec=$STINT_SECONDS" $expand -- "$@" <&3 3<&- &
+  else
+    # systemd identifies its callers by process id, which it can't see here, but D-Bus does not.
+    [ ! -d /run/systemd/system ] || export SYSTEMCTL_FORCE_BUS=1
+    unshare --pid --fork --kill-child=KILL -- timeout -s KILL "$STINT_SECONDS" "$@" <&3 3<&- &
+  fi
   exec 3<&- </dev/null >/dev/null 2>&1
   wait $!
   status=$?
+  kill -KILL $watcher
   kill_scope "$scope"
   exit $status
-}
-
-run_in_namespace() {
-  # systemd identifies its callers by process id, which it can't see here, but D-Bus does not.
-  [ ! -d /run/systemd/system ] || export SYSTEMCTL_FORCE_BUS=1
-  exec setpriv --pdeathsig KILL -- unshare --pid --fork --kill-child=KILL -- timeout -s KILL "$STINT_SECONDS" "$@"
-}
-
-run() {
-  # The connection closed before the parent death signal was set.
-  [ "$PPID" != 1 ] || exit 125
-  if find_systemd; then run_in_scope "$@"; else run_in_namespace "$@"; fi
 }
 
 end() {
@@ -138,4 +143,4 @@ for word in "$@"; do case $word in '' | *[[:space:]]*) fail 'a word contains a s
 case $(cat "/proc/$PPID/comm") in
   sudo*) fail 'sudo stays above the command, so that nothing could end it: run the setup again' ;;
 esac
-exec setpriv --pdeathsig TERM -- "$0" --run "$@"
+run "$@"

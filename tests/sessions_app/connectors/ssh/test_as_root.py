@@ -138,20 +138,20 @@ def test_a_word_with_a_space_passes_sudo_but_not_the_script(host):
 
 def test_what_runs_as_root_dies_with_the_connection_and_so_does_what_left_its_session(host, ca):
     async def begin_and_cut() -> None:
-        connection = await start(host, ca, "outlive 7001", secrets.token_hex(16))
+        connection = await start(host, ca, "outlive 7001", secrets.token_hex(16), seconds=600)
         process = await connection.create_process("", stdin=asyncssh.DEVNULL)
         assert await process.stdout.readline() == "started\n"
         await asyncio.to_thread(eventually, lambda: len(sleepers(host, 7001).split()) == 2)
         cut(connection)
 
     asyncio.run(begin_and_cut())
-    eventually(lambda: sleepers(host, 7001) == "")
+    eventually(lambda: sleepers(host, 7001) == "", within=10)
 
 
 def test_what_runs_as_root_ends_when_its_time_is_over(host, ca):
     done = asyncio.run(answer(host, ca, "outlive 7002", secrets.token_hex(16), seconds=1.0))
     assert done.stdout == "started\n"
-    eventually(lambda: sleepers(host, 7002) == "")
+    eventually(lambda: sleepers(host, 7002) == "", within=10)
 
 
 def test_a_revoke_kills_and_counts_what_carries_the_mark_as_root(host, connector):
