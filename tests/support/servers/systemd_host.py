@@ -77,6 +77,15 @@ class SystemdHost:
         assert done.returncode == 0, f"{script}\n{done.stdout}{done.stderr}"
         return done.stdout
 
+    def set_up(self, script: str) -> None:
+        """Run a setup script, and wait until sshd listens again."""
+        begun = self._starts()
+        self.do(script)
+        eventually(lambda: self._starts() > begun)
+
+    def _starts(self) -> int:
+        return self.run("journalctl -u ssh").stdout.count("Server listening on")
+
     def answers(self) -> bool:
         """Whether the machine has booted."""
         return self.run("systemctl is-system-running").stdout in {"running\n", "degraded\n"}

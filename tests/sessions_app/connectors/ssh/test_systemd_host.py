@@ -65,7 +65,7 @@ def host(tmp_path_factory, public_ca):
         setup = Setup(
             cluster="web", accounts=ACCOUNTS, ca_keys=[public_ca], gateways=["127.0.0.1"], root_lines=lines
         )
-        one.do(setup.script)
+        one.set_up(setup.script)
         yield one
 
 
@@ -239,6 +239,7 @@ def test_a_revoke_kills_what_left_everything_and_the_kernel_proves_it(host, ca, 
         )
         evidence = await asyncio.to_thread(connector.revoke, lease)
         assert (evidence.gone, evidence.detail["root_proven_by"]) == (True, "kernel")
+        assert evidence.detail["processes_of_root_found"] > 1
         assert evidence.detail["processes_of_root_left"] == 0
         assert not await asyncio.to_thread(sleepers, host, seconds)
         cut(connection)
