@@ -34,7 +34,7 @@ test-all: ## Run all groups of tests; G="timing ssh" runs only tests of that gro
 	@.ci/bootstrap test
 	@FULL=1 $(PYTHON) -m tests.run $(G)
 
-lint: ## Check style, types, import rules, lengths, words, spelling and templates
+lint: ## Check style, types, import rules, lengths, words, spelling, shell scripts and templates
 	@.ci/bootstrap lint
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
@@ -45,6 +45,7 @@ lint: ## Check style, types, import rules, lengths, words, spelling and template
 	$(PYTHON) -m tests.limits
 	$(PYTHON) -m tests.words
 	.venv/bin/typos
+	.venv/bin/shellcheck sessions_app/connectors/ssh/target/*.sh
 	$(PYTHON) -m djlint --lint templates
 
 lock: ## Pin all dependencies of requirements.txt and .requirements by hash; UPGRADE=1 upgrades them
