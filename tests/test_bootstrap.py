@@ -52,7 +52,7 @@ def tree(tmp_path: Path) -> Tree:
 
 PROGRAMS = (
     "ssh sshd sudo nginx curl busybox dash fish zsh chromium-headless-shell kubectl wrk systemd-analyze ip"
-    " promtool mariadbd mariadb"
+    " promtool mariadbd mariadb mmdebstrap systemd-nspawn"
 )
 
 

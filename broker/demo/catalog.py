@@ -30,8 +30,10 @@ commands:
   - run: systemctl --no-pager status {unit}
     effect: read
   - run: journalctl --no-pager -u {unit}
+    as: root
     effect: read
   - run: journalctl --no-pager -f -u {unit}
+    as: root
     effect: read
 examples:
   allow: ["systemctl restart nginx"]
@@ -48,6 +50,7 @@ commands:
     where: {unit: {choice: [nginx, haproxy]}}
     effect: read
   - run: journalctl --no-pager -u {unit}
+    as: root
     where: {unit: {choice: [nginx, haproxy]}}
     effect: read
 examples:

@@ -180,19 +180,19 @@ def _judge(
         "" if armed else "Install util-linux 2.33 or newer.",
     )
     spaces = facts.get("pidns") == "yes"
+    # Only some command sets need them, which the check of their commands finds out.
     yield CheckStep(
         "PID namespaces",
-        spaces,
+        True,
         "each command can have its own PID namespace"
         if spaces
-        else "commands can't have their own PID namespace on this target",
+        else "commands of this account can't have their own PID namespace",
         (
             ""
             if spaces
-            else (
-                "Allow user namespaces for this account. Without them, only command sets with `contain:"
-                " group` run here, and processes that a command leaves behind can hide."
-            )
+            else "Allow user namespaces for this account. Without them, only commands with `as: root` or"
+            " `contain: group` run here. With `contain: group`, processes that a command leaves behind can"
+            " hide."
         ),
     )
     yield _clock(facts.get("clock", ""), asked)

@@ -58,8 +58,12 @@ def questions_of(compiled: CompiledSet, account: str) -> list[Question]:
     """
     found: dict[str, Question] = {}
     for command in compiled.commands:
-        for question in (*_questions(command, account), _way(command, account)):
+        for question in _questions(command, account):
             found.setdefault(question.asks, question)
+        # A transfer starts only Stint's own helper.
+        if not isinstance(command.rule, FileRule):
+            way = _way(command, account)
+            found.setdefault(way.asks, way)
     return list(found.values())
 
 
@@ -84,7 +88,7 @@ def _questions(command: CompiledSSHCommand, account: str) -> Iterator[Question]:
 
 
 def _way(command: CompiledSSHCommand, account: str) -> Question:
-    """Return the question whether a command that runs in the same way reaches systemd."""
+    """Return the question whether a harmless command runs in the same way, and reaches systemd."""
     by_sudo = command.rule.as_root and account != "root"
     line = force_command(
         [TRY] if by_sudo else ["sh", "-c", _ASK_SYSTEMD],
@@ -96,20 +100,16 @@ def _way(command: CompiledSSHCommand, account: str) -> Question:
         as_root=by_sudo,
     )
     if by_sudo:
-        fix = (
-            "run the setup again as root; if it is current, see why `systemctl` fails in the target's journal"
-        )
-        return Question(f"W{line}", "a command with `as: root`", "can't reach systemd", fix)
-    how = {"pidns": "in a PID namespace", "group": "with `contain: group`"}[command.contain]
-    about = "a command of root" if account == "root" and command.contain == "pidns" else f"a command {how}"
-    return Question(
-        f"w{line}",
-        about,
-        "can't reach systemd, so that `systemctl` and `service` fail",
-        "install systemd 244 or newer with cgroup v2 on the target"
-        if account == "root"
-        else "write `as: root` for the commands that ask systemd",
-    )
+        about, fix = "with `as: root`", "run the setup again as root, then see `journalctl -t sudo`"
+    elif command.contain == "group":
+        about, fix = "with `contain: group`", "install util-linux 2.33 or newer and systemd on the target"
+    elif account == "root":
+        about, fix = "of root", "install systemd 244 or newer, with cgroup v2, on the target"
+    else:
+        about = "in a PID namespace"
+        fix = "allow user namespaces for the account, or write `as: root` for these commands"
+    asks = f"{'W' if by_sudo else 'w'}{line}"
+    return Question(asks, f"a command {about}", "can't run, or can't reach systemd", fix)
 
 
 def questions_command(questions: Sequence[Question]) -> str:

@@ -21,6 +21,7 @@ from sessions_app.connectors.base import (
     ConnectorError,
     Evidence,
     GrantSpec,
+    Json,
     LeaseSpec,
     Observed,
     TargetSpec,
@@ -125,7 +126,7 @@ class SSHConnector:
         ended = parse_root_ended(said.answer)
         if ended is None:
             raise _proves_nothing(place.target, said)
-        detail = {
+        detail: dict[str, Json] = {
             "processes_of_root_found": ended.found,
             "processes_of_root_left": ended.left,
             "root_proven_by": ended.by,

@@ -102,7 +102,7 @@ CODES: Mapping[str, Code] = {
     "uncontained": Code(
         "warning",
         "The command's processes can leave their process group, or nothing ends them when the command ends.",
-        "Remove `contain`. If a target or image can't contain processes, accept the finding.",
+        "Remove `contain`. If an account or image can't contain processes, accept the finding.",
     ),
     "unknown_program": Code(
         "error or warning",

@@ -116,16 +116,16 @@ class SSHCommandSet(CommandSetDocument):
     contain: Contain = Field(
         default="pidns",
         description=(
-            "How processes of commands are contained: in a PID namespace that ends with the command, or in"
-            " its process group, which a process can leave"
+            "How processes of commands are contained: in a PID namespace, or as root in a scope of systemd,"
+            " that ends with the command; or in its process group, which a process can leave"
         ),
     )
 
     def contain_of(self, rule: SSHCommand | FileRule) -> Contain:
         """Return how this command's processes are contained.
 
-        Every target supports PID namespaces for commands that run as root. A transfer starts only Stint's own
-        helper, which no process can leave.
+        Every target supports `pidns` for commands that run as root, some with a scope instead. A transfer
+        starts only Stint's own helper, which no process can leave.
         """
         if isinstance(rule, FileRule):
             return "pidns"

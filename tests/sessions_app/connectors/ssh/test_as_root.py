@@ -130,7 +130,8 @@ def test_the_target_itself_runs_nothing_else_as_root(host, words):
 
 def test_a_word_with_a_space_passes_sudo_but_not_the_script(host):
     done = host.run(
-        "STINT_GRANT=aaaaaaaa STINT_RUN=aaaaaaaa-1 STINT_SECONDS=9 setpriv --reuid stint --regid stint --clear-groups -- "
+        "STINT_GRANT=aaaaaaaa STINT_RUN=aaaaaaaa-1 STINT_SECONDS=9 "
+        "setpriv --reuid stint --regid stint --clear-groups -- "
         "sudo -n -- /etc/ssh/stint_as_root servicectl 'restart nginx'"
     )
     assert (done.returncode, done.stderr) == (125, "stint: a word contains a space\n")

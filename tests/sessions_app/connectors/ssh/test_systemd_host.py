@@ -3,9 +3,11 @@ plain login, and end in all ways, proven by the kernel.
 """
 
 import asyncio
+import contextlib
 import secrets
 import shlex
 import urllib.request
+from collections.abc import Iterator
 
 import asyncssh
 import pytest
@@ -48,8 +50,8 @@ SET = make(
 PROGRAMS = {
     "hup": 'exec kill -HUP "$(cat /run/$1.pid)"',
     # Leaves its session, its environment and its parents, ignores signals, and waits.
-    "leave": "env -i setsid -f sh -c \"trap '' HUP TERM INT; sleep $1; sleep $1\" </dev/null >/dev/null 2>&1\n"
-    "echo started; exec sleep $1",
+    "leave": "env -i setsid -f sh -c \"trap '' HUP TERM INT; sleep $1; sleep $1\" </dev/null >/dev/null "
+    "2>&1\necho started; exec sleep $1",
     "abandon": "env -i setsid -f sleep $1 </dev/null >/dev/null 2>&1; echo left; exit 7",
 }
 
@@ -120,6 +122,13 @@ def workers(host) -> str:
 
 def sleepers(host, seconds: int) -> list[str]:
     return host.run(f"pgrep -fx 'sleep {seconds}'").stdout.split()
+
+
+@contextlib.contextmanager
+def broken(host, program: str) -> Iterator[None]:
+    host.do(f"chmod -x /usr/bin/{program}")
+    yield
+    host.do(f"chmod +x /usr/bin/{program}")
 
 
 def scopes(host) -> list[str]:
@@ -253,10 +262,18 @@ def test_the_check_tries_each_way_and_names_the_set_that_can_not_work(host, conn
     assert all(step.ok for step in connector.check(there)), connector.check(there)
     (step,) = connector.check_commands(there, [compile_open(SET)])
     assert step.ok, step
-    host.do("chmod -x /usr/bin/systemd-run")
-    try:
+    with broken(host, "systemd-run"):
         (step,) = connector.check_commands(there, [compile_open(SET)])
-    finally:
-        host.do("chmod +x /usr/bin/systemd-run")
     assert (step.ok, step.name) == (False, "commands of a-set")
-    assert "can't reach systemd" in step.detail
+    assert "can't run, or can't reach systemd" in step.detail
+
+
+def test_a_set_whose_way_works_passes_beside_one_whose_way_does_not(host, connector):
+    as_root = compile_open(make({"run": "systemctl is-active nginx", "as": "root", "effect": "read"}))
+    as_account = compile_open(make("uptime"))
+    with broken(host, "unshare"):
+        (works,) = connector.check_commands(place(host), [as_root])
+        (fails,) = connector.check_commands(place(host), [as_account])
+    assert works.ok, works
+    assert fails.detail == "a command in a PID namespace can't run, or can't reach systemd"
+    assert fails.fix.startswith("Allow user namespaces for the account")
