@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from sessions_app.connectors.base import Json
 from sessions_app.connectors.marks import GRANT_MARK, RUN_MARK, Mark
 from sessions_app.connectors.ssh.wrapper import AS_ROOT, AS_ROOT_INLINE, SECONDS, SUDO
 from sessions_app.policy.commands.argv.quoting import quote_argv
@@ -58,27 +59,39 @@ def line_of(account: str, arguments: str) -> str:
     return f"{account} ALL=(root) NOPASSWD: {AS_ROOT} {arguments}"
 
 
-def end_command(mark: Mark, account: str) -> str:
-    """Return the command line that kills every root process of a grant, and counts them, for a login as this
-    account.
+def end_command(mark: Mark) -> str:
+    """Return the command line that kills and counts every root process of a grant, through sudo."""
+    return "exec " + quote_argv(["env", f"{_END}={mark.value}", *SUDO, _END_WORD])
+
+
+def end_scopes_command(mark: Mark) -> str:
+    """Return the command line that kills and counts the processes in the scopes of a grant, for a login as
+    root. Another command can follow.
     """
-    script = AS_ROOT_INLINE if account == "root" else quote_argv(SUDO)
-    return f"exec env {_END}={mark.value} {script} {_END_WORD}"
+    return f"env {_END}={mark.value} {AS_ROOT_INLINE} --end-scopes"
 
 
 @dataclass(frozen=True, slots=True)
 class RootEnded:
-    """What `--end` found: the number of root processes, how many of them are left, and ``by`` what that is
-    known: `kernel` if the cgroups of the grant's commands are empty, `scan` if only their marks were searched
-    for.
+    """How many root processes were found and are left, and ``by`` what that is known: `kernel` if the cgroups
+    of the grant's commands are empty, `scan` if only their marks were searched for.
     """
 
     found: int
     left: int
     by: str
 
+    @property
+    def detail(self) -> dict[str, Json]:
+        """The part of the evidence."""
+        return {
+            "processes_of_root_found": self.found,
+            "processes_of_root_left": self.left,
+            "root_proven_by": self.by,
+        }
 
-def parse_root_ended(output: str) -> RootEnded | None:
-    """Parse the output of ``end_command``; None for anything else."""
-    match = re.fullmatch(r"found=(\d+) left=(\d+) by=(kernel|scan)\n", output, re.ASCII)
+
+def parse_root_ended(line: str) -> RootEnded | None:
+    """Parse the output of the commands above; None for anything else."""
+    match = re.fullmatch(r"found=(\d+) left=(\d+) by=(kernel|scan)\n", line, re.ASCII)
     return RootEnded(int(match[1]), int(match[2]), match[3]) if match else None

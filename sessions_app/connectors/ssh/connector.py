@@ -21,14 +21,13 @@ from sessions_app.connectors.base import (
     ConnectorError,
     Evidence,
     GrantSpec,
-    Json,
     LeaseSpec,
     Observed,
     TargetSpec,
 )
 from sessions_app.connectors.marks import CHECK_MARK, GRANT_MARK, Mark
 from sessions_app.connectors.ssh import check as checks
-from sessions_app.connectors.ssh.as_root import end_command, parse_root_ended
+from sessions_app.connectors.ssh.as_root import end_command, end_scopes_command, parse_root_ended
 from sessions_app.connectors.ssh.certificates import Authority
 from sessions_app.connectors.ssh.check_commands import (
     parse_answers,
@@ -101,14 +100,21 @@ class SSHConnector:
             else max(0, math.ceil(self._clock() - lease.since.timestamp())) + SLACK
         )
         command = sweep_command(mark, used_for=used_for, others=others)
+        is_root = lease.place.target.account == "root"
+        if is_root:
+            command = f"{end_scopes_command(mark)}; {command}"
         asked = _now()
         said = self._run(lease.place, f"{lease.grant_ref} sweep", command)
-        evidence = _evidence(lease.place, said, asked)
+        first, line_end, rest = said.answer.partition("\n")
+        evidence = _evidence(lease.place, _Said(rest, said.complaint) if is_root else said, asked)
+        if is_root:
+            evidence = _with_root(lease.place, evidence, _Said(first + line_end, said.complaint))
         if lease.unfinished:
             evidence = self._without_unfinished(lease, evidence)
-        if lease.as_root or lease.place.target.account == "root":
-            evidence = self._with_root(lease, evidence)
-        if lease.place.target.account == "root" and not lease.contained:
+        if lease.as_root and not is_root:
+            said = self._run(lease.place, f"{lease.grant_ref} root sweep", end_command(mark))
+            evidence = _with_root(lease.place, evidence, said)
+        if is_root and not lease.contained:
             return replace(evidence, detail={**evidence.detail, "processes_without_mark": UNTOLD})
         return evidence
 
@@ -117,27 +123,6 @@ class SSHConnector:
         command = clean_command(lease.unfinished)
         _check_cleaned(lease.place.target, self._run(lease.place, f"{lease.grant_ref} clean", command))
         return replace(evidence, detail={**evidence.detail, "unfinished_uploads": len(lease.unfinished)})
-
-    def _with_root(self, lease: LeaseSpec, evidence: Evidence) -> Evidence:
-        """Also kill the grant's root processes, and add them to the evidence."""
-        place = lease.place
-        command = end_command(Mark(GRANT_MARK, lease.mark), place.target.account)
-        said = self._run(place, f"{lease.grant_ref} root sweep", command)
-        ended = parse_root_ended(said.answer)
-        if ended is None:
-            raise _proves_nothing(place.target, said)
-        detail: dict[str, Json] = {
-            "processes_of_root_found": ended.found,
-            "processes_of_root_left": ended.left,
-            "root_proven_by": ended.by,
-        }
-        left = f"{ended.left} processes of the grant are still running as root after attempts to kill them."
-        return replace(
-            evidence,
-            gone=evidence.gone and ended.left == 0,
-            left=left if evidence.gone else evidence.left,
-            detail={**evidence.detail, **detail},
-        )
 
     def sweep(self, place: TargetSpec, marks: Sequence[str]) -> Evidence:
         """Kill every process that carries one of at most ``MOST_MARKS`` grant marks. Raises
@@ -227,6 +212,20 @@ def _evidence(place: TargetSpec, said: _Said, asked: str) -> Evidence:
             "processes_unknown": swept.unknown,
             "unknown": list(swept.named),
         },
+    )
+
+
+def _with_root(place: TargetSpec, evidence: Evidence, said: _Said) -> Evidence:
+    """Return the evidence with what was found of root's processes."""
+    ended = parse_root_ended(said.answer)
+    if ended is None:
+        raise _proves_nothing(place.target, said)
+    left = f"{ended.left} processes of the grant are still running as root after attempts to kill them."
+    return replace(
+        evidence,
+        gone=evidence.gone and ended.left == 0,
+        left=left if evidence.gone else evidence.left,
+        detail={**evidence.detail, **ended.detail},
     )
 
 

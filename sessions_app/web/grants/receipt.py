@@ -137,8 +137,11 @@ class Receipt:
         if lease.gone_at:
             evidence = lease.evidence or {}
             found, untold = evidence.get("processes_found"), evidence.get("processes_without_mark")
+            found = None if found is None else found + evidence.get("processes_of_root_found", 0)
             said = f"{found} found and killed" if found else "none running"
             said = "" if found is None else f"Processes of {self.grant.ref}: {said}."
+            if evidence.get("root_proven_by") == "kernel":
+                said += " The kernel reports that the cgroups of root's commands are empty."
             if untold:
                 said += f" Processes without its mark: {untold}."
             return LeaseRow(lease, Look("ok", "check", "access removed"), said)

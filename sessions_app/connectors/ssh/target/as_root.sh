@@ -3,8 +3,9 @@
 #
 #   as_root WORD...        run a command for an account that sudo allows exactly these words
 #   as_root --try          the same with a harmless command, which prints the state of the system
-#   as_root --run WORD...  run a command for an account that is root itself
+#   as_root --run WORD...  run a command for an account that is root itself, with TERM as its parent death signal
 #   as_root --end          kill every process of the grant whose mark is STINT_END, and count them
+#   as_root --end-scopes   the same without those outside of scopes, which an account that is root finds itself
 #
 # STINT_GRANT and STINT_RUN are the marks of the command, STINT_SECONDS is its time limit.
 #
@@ -65,12 +66,14 @@ run() {
   trap stop TERM HUP
   # Signals that the holder sends are for the command, which does not ignore them.
   trap '' INT QUIT
-  # The kernel does not signal the death of the parent, sshd's process, if that belongs to another account than root.
-  # shellcheck disable=SC2016 # expanded by the inner shell
-  setpriv --pdeathsig KILL -- sh -c '
-    setpriv --pdeathsig KILL -- tail --pid="$1" -s 0.1 -f /dev/null && kill -TERM "$PPID"
-  ' stint "$PPID" </dev/null >/dev/null 2>&1 &
-  watcher=$!
+  if [ -n "${SUDO_UID-}" ]; then
+    # The parent, sshd's process, belongs to the account, so the kernel does not signal its death to a process of root.
+    # shellcheck disable=SC2016 # expanded by the inner shell
+    setpriv --pdeathsig KILL -- sh -c '
+      setpriv --pdeathsig KILL -- tail --pid="$1" -s 0.1 -f /dev/null && kill -TERM "$PPID"
+    ' stint "$PPID" </dev/null >/dev/null 2>&1 &
+    watcher=$!
+  fi
   # A shell gives background processes an empty input, unless it uses another descriptor.
   exec 3<&0
   if find_systemd; then
@@ -85,7 +88,7 @@ run() {
   exec 3<&- </dev/null >/dev/null 2>&1
   wait $!
   status=$?
-  kill -KILL $watcher
+  [ -z "$watcher" ] || kill -KILL "$watcher"
   kill_scope "$scope"
   exit $status
 }
@@ -102,9 +105,14 @@ end() {
       kill_scope "$scope" || left=$((left + $(count "$scope")))
     done
   fi
-  # Without systemd, or after a command moved a process to another cgroup, the mark in the environment is what is left.
+  [ "$1" = --end-scopes ] || scan
+  echo "found=$found left=$left by=$by"
+}
+
+# Kills processes with the mark of the grant: without systemd, all; with it, those that root moved to another cgroup.
+scan() {
+  most=0 round=0 none=0
   # A program that is just starting briefly has no visible environment, so only two empty searches count.
-  marked=0 round=0 none=0
   while [ $none -lt 2 ] && [ $round -lt 60 ]; do
     round=$((round + 1)) now=0
     # shellcheck disable=SC2013 # these paths have no spaces
@@ -112,11 +120,11 @@ end() {
       pid=${file#/proc/} now=$((now + 1))
       kill -KILL "${pid%/environ}" 2>/dev/null
     done
-    [ $now -le $marked ] || marked=$now
+    [ $now -le $most ] || most=$now
     if [ $now = 0 ]; then none=$((none + 1)); else none=0; fi
     [ $none -gt 1 ] || sleep 0.05
   done
-  echo "found=$((found + marked)) left=$((left + now)) by=$by"
+  found=$((found + most)) left=$((left + now))
 }
 
 if [ "${1-}" = --run ]; then
@@ -126,8 +134,8 @@ fi
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 export PATH
 case ${1-} in
-  --end)
-    end
+  --end | --end-scopes)
+    end "$1"
     exit
     ;;
   --try)

@@ -208,6 +208,15 @@ def test_the_receipt_says_what_was_made_and_what_the_target_answered(world, made
     ]
 
 
+def test_the_receipt_counts_the_processes_of_root_and_says_what_the_kernel_knows(world, made, as_alice):
+    end_grant(grant_id=made.pk, actor=world.alice, reason=EndReason.RELEASED, now=world.now)
+    acts.undo(made, now=world.now)
+    evidence = {"processes_found": 1, "processes_of_root_found": 2, "root_proven_by": "kernel"}
+    made.leases.update(evidence=evidence)
+    page = read(as_alice, f"/grants/{made.ref}/")
+    says(page, "3 found and killed", "The kernel reports that the cgroups of root&#x27;s commands are empty.")
+
+
 def test_administrators_may_have_a_silent_target_asked_again(world, made, making, browser):
     making.down = {"web-1"}
     end_grant(grant_id=made.pk, actor=world.alice, reason=EndReason.RELEASED, now=world.now)
