@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
@@ -65,12 +67,38 @@ def read_files(folder: Path) -> dict[str, str]:
     """Return the text of every .yaml and .yml file by its path relative to the folder. Raises
     CommandError.
     """
-    if not folder.is_dir():
-        raise CommandError(f"{folder} is not a folder. Pass the folder with {', '.join(FOLDERS)}.")
-    files = sorted(path for path in folder.rglob("*") if path.suffix in {".yaml", ".yml"} and path.is_file())
-    if not files:
-        raise CommandError(f"{folder} contains no .yaml files. Pass the folder with {', '.join(FOLDERS)}.")
     try:
+        if not folder.is_dir():
+            raise CommandError(f"{folder} is not a folder. Pass the folder with {', '.join(FOLDERS)}.")
+        files = _yaml_files(folder)
+        if not files:
+            raise CommandError(
+                f"{folder} contains no .yaml files. Pass the folder with {', '.join(FOLDERS)}."
+            )
         return {path.relative_to(folder).as_posix(): path.read_text(encoding="utf-8") for path in files}
+    except PermissionError as error:
+        raise CommandError(
+            f"The account {_account()} can't read {Path(error.filename).absolute()}. Copy {folder} to where "
+            "this account can read it, such as /srv, or give the account read permission."
+        ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise CommandError(f"A file can't be read: {error}") from error
+
+
+def _yaml_files(folder: Path) -> list[Path]:
+    """Return all YAML files below a folder, sorted. Raises OSError, also for a folder inside it: `--prune`
+    removes whatever is in no file, so no folder may be skipped.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise error
+
+    found = (Path(parent, name) for parent, _, names in os.walk(folder, onerror=refuse) for name in names)
+    return sorted(path for path in found if path.suffix in {".yaml", ".yml"} and path.is_file())
+
+
+def _account() -> str:
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:  # in containers, the account may have only a number
+        return str(os.geteuid())
