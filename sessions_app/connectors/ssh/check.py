@@ -13,6 +13,7 @@ import asyncssh
 from sessions_app.connectors.base import CheckStep, ConnectorError, TargetSpec
 from sessions_app.connectors.ssh.connection import CLIENT_OPTIONS, Dialer, Errand, connect_tcp
 from sessions_app.connectors.ssh.setup import PRINCIPALS, principal_of
+from sessions_app.connectors.ssh.target import command_of, read_script
 from sessions_app.policy.commands.argv.quoting import quote_argv
 from sessions_app.policy.scope import TargetFacts
 
@@ -24,26 +25,7 @@ UNSAFE_SHELLS = frozenset({"csh", "tcsh"})
 _HOST_KEY, _ACCEPTED = "host key matches", "certificate accepted"
 _SAID_AGAIN = ("config", "tunnel", "proxy_command", "family", "local_addr", "client_version", "kex_algs")
 _TOOLS = ("setpriv", "timeout", "grep", "unshare")
-
-# Prints one `name=value` line for each fact. It does not depend on the tools that it checks for.
-_PROBE = (
-    'nonce=$1; echo "nonce=$nonce"; '
-    'me=$(id -un 2>/dev/null); echo "account=$me"; '
-    'entry=$(getent passwd "$me" 2>/dev/null || grep "^$me:" /etc/passwd 2>/dev/null); '
-    'echo "shell=${entry##*:}"; '
-    'echo "clock=$(date +%s.%N 2>/dev/null)"; '
-    "for tool in setpriv timeout grep unshare; do "
-    'echo "$tool=$($tool --version 2>/dev/null | head -n 1)"; done; '
-    "setpriv --pdeathsig KILL -- true 2>/dev/null && echo pdeathsig=yes; "
-    'if [ "$(id -u)" = 0 ]; then unshare --pid --fork --kill-child=KILL -- true 2>/dev/null && echo'
-    " pidns=yes; "
-    "else unshare --user --map-current-user --pid --fork --kill-child=KILL -- true 2>/dev/null && echo"
-    " pidns=yes; fi; "
-    f"echo \"principals=$(grep -hsv '^#' {PRINCIPALS}/\"$me\" | tr '\\n' ' ')\"; "
-    'echo "exempt=$(grep -ihs "^ *PerSourcePenaltyExemptList" /etc/ssh/sshd_config'
-    " /etc/ssh/sshd_config.d/*.conf "
-    '| head -n 1)"'
-)
+_PROBE = command_of(read_script("probe.sh"))
 
 
 async def check_target(
@@ -67,8 +49,8 @@ async def check_target(
     nonce = secrets.token_hex(8)
 
     async def errand() -> Errand:
-        command = quote_argv(["sh", "-c", _PROBE, "stint", nonce])
-        return Errand(serial=0, key_id="check", command=f"exec {command}")
+        command = f"exec {_PROBE} {quote_argv([nonce, PRINCIPALS])}"
+        return Errand(serial=0, key_id="check", command=command)
 
     try:
         connection = await dialer.dial(place, errand)

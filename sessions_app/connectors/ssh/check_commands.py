@@ -11,6 +11,7 @@ from sessions_app.connectors.base import CheckStep
 from sessions_app.connectors.marks import CHECK_MARK
 from sessions_app.connectors.ssh.as_root import TRY, line_of, root_lines_of
 from sessions_app.connectors.ssh.files import HELPER_NEEDS
+from sessions_app.connectors.ssh.target import command_of, read_script
 from sessions_app.connectors.ssh.wrapper import AS_ROOT, force_command
 from sessions_app.policy.commands.argv.matching import text_of
 from sessions_app.policy.commands.argv.quoting import quote_argv, quote_script, readable
@@ -21,23 +22,9 @@ from sessions_app.policy.commands.ssh.file_rules import FileRule
 MOST = 300
 # How long a harmless command may take.
 SECONDS_TO_TRY = 5
-_ROOT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-# What a command that asks systemd prints if it reaches it, whatever the state of the system.
-_REACHED = "initializing | starting | running | degraded | maintenance | stopping"
+# Prints the state of the system if it reaches systemd.
 _ASK_SYSTEMD = "if [ -d /run/systemd/system ]; then exec systemctl is-system-running; else echo running; fi"
-# Prints the number of each question whose answer is no. Without the last line, `end`, the output is
-# incomplete. A way that can't reach systemd is no fault of the way if the account itself can't either.
-_SCRIPT = (
-    "set -f; number=0; asks=$1; shift; "
-    f'reaches() {{ case $(sh -c "$1" </dev/null) in {_REACHED}) ;; *) return 1 ;; esac; }}; '
-    "for one; do rest=${one#?}; case $one in "
-    'p*) command -v -- "$rest" ;; '
-    f'r*) (PATH={_ROOT_PATH}; command -v -- "$rest") ;; '
-    f"s*) sudo -n -l {AS_ROOT} $rest ;; "
-    'w*) reaches "$rest" || ! reaches "$asks" ;; '
-    'W*) reaches "$rest" ;; '
-    'esac >/dev/null 2>&1 || echo "$number"; number=$((number + 1)); done; echo end'
-)
+_ANSWER = command_of(read_script("answer.sh"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +102,7 @@ def _way(command: CompiledSSHCommand, account: str) -> Question:
 def questions_command(questions: Sequence[Question]) -> str:
     """Return the command line for at most ``MOST`` questions."""
     asks = " ".join(quote_script(one.asks) for one in questions[:MOST])
-    return f"exec {quote_argv(['sh', '-c', _SCRIPT, 'stint', _ASK_SYSTEMD])} {asks}"
+    return f"exec {_ANSWER} {quote_argv([_ASK_SYSTEMD, AS_ROOT])} {asks}"
 
 
 def parse_answers(output: str) -> set[int] | None:

@@ -17,6 +17,7 @@ from broker.audit.record import Json
 from sessions_app.connectors.base import ConnectorError
 from sessions_app.connectors.ssh.connector import clean_target
 from sessions_app.connectors.ssh.files import (
+    HELPER_SCRIPT,
     WHY,
     Entry,
     Helper,
@@ -46,7 +47,6 @@ log = structlog.get_logger(__name__)
 _FULL, _RESUMED = 1024 * 1024, 256 * 1024
 # Maximum bytes of the helper's first line, of its error output, and of a listing.
 _LINE, _COMPLAINT, _LISTING = 200, 300, 8 * 1024 * 1024
-
 
 # Tasks that remove unfinished uploads.
 _CLEANING: set[asyncio.Task[None]] = set()
@@ -319,13 +319,13 @@ class FileTransfer(CommandExecution):
         self._transfer = decision.transfer
         self._helper = helper_of(decision.transfer, grant_mark=mark, run_id=tried.run_id)
         return force_command(
-            self._helper.argv,
+            self._helper.words,
             contain="group",
             account=self._use.target.account,
             grant_mark=mark,
             run_id=tried.run_id,
             seconds=seconds,
-            cleans_up=True,
+            script=HELPER_SCRIPT,
         )
 
     def _judge(self, target: TargetSession, tried: Tried) -> ExecutionResult:

@@ -1,11 +1,15 @@
 """The check of a target, on targets that are wrong in one way each."""
 
+import os
 import pwd
+import subprocess
+import time
 
 import pytest
 
 from broker.demo.sshd import SshTarget
 from sessions_app.connectors.base import CheckStep, TargetSpec
+from sessions_app.connectors.ssh.target import read_script
 from tests.sessions_app.connectors.conftest import facts_of
 
 pytestmark = pytest.mark.processes
@@ -38,6 +42,26 @@ def test_a_good_target_has_everything(connector, target):
         "penalties",
     ]
     assert "util-linux" in steps["setpriv"].detail
+
+
+def test_every_sh_prints_the_same_facts(sh, tmp_path):
+    me = pwd.getpwuid(os.getuid())
+    (tmp_path / me.pw_name).write_text("# comment\nstint:web\nstint:db\n")
+    argv = [sh, "-c", read_script("probe.sh"), "stint", "a nonce", str(tmp_path)]
+    done = subprocess.run(argv, capture_output=True, check=True, text=True)
+    facts = dict(line.split("=", 1) for line in done.stdout.splitlines())
+    assert abs(float(facts.pop("clock")) - time.time()) < 5
+    assert all(facts.pop(tool) for tool in ("setpriv", "timeout", "grep", "unshare"))
+    del facts["exempt"]
+    assert facts == {
+        "nonce": "a nonce",
+        "account": me.pw_name,
+        "shell": me.pw_shell,
+        "pdeathsig": "yes",
+        "pidns": "yes",
+        "principals": "stint:web stint:db ",
+    }
+    assert done.stderr == ""
 
 
 def test_another_host_key_is_shown(connector, sshd, public_ca):

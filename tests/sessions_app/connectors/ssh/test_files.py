@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from sessions_app.connectors.ssh.files import (
+    HELPER_SCRIPT,
+    Helper,
     clean_command,
     helper_of,
     leftovers,
@@ -26,11 +28,6 @@ pytestmark = pytest.mark.processes
 
 MARK = f"files{os.getpid():011d}"
 DATA = b"data"
-
-
-@pytest.fixture(params=["dash", "bash"])
-def shell(request) -> str:
-    return request.param
 
 
 @pytest.fixture
@@ -49,12 +46,16 @@ def names(folder: Path) -> list[str]:
     return sorted(one.name for one in folder.iterdir())
 
 
+def started_by(shell: str, helper: Helper) -> list[str]:
+    return [shell, "-c", HELPER_SCRIPT, "stint", *helper.words]
+
+
 def ran(shell: str, transfer: Transfer, sent: bytes = b"", *, digest: str | None = "", limit: str = ""):
     """Return a helper's output. An upload is committed with its own digest, another one, or not at all."""
     helper = helper_of(transfer, grant_mark=MARK, run_id=7)
     if digest is not None and transfer.direction == "put":
         sent += helper.commit(digest or hashlib.sha256(sent).hexdigest())
-    argv = [shell, *helper.argv[1:]]
+    argv = started_by(shell, helper)
     if limit:
         argv = ["sh", "-c", f'{limit} exec "$@"', "limited", *argv]
     return subprocess.run(argv, input=sent, capture_output=True, timeout=30, check=False).stdout
@@ -76,26 +77,39 @@ def put(folder: Path, name: str, **more) -> Transfer:
         ("é" * 100, "missing"),
     ],
 )
-def test_only_a_regular_file_at_exactly_this_path_is_read(shell, folder, name, word):
-    assert parse_said(ran(shell, Transfer("get", f"{folder}/{name}", 100)).strip()).word == word
+def test_only_a_regular_file_at_exactly_this_path_is_read(sh, folder, name, word):
+    assert parse_said(ran(sh, Transfer("get", f"{folder}/{name}", 100)).strip()).word == word
 
 
-def test_a_file_is_read_if_it_is_not_too_large(shell, folder):
-    first, _, content = ran(shell, Transfer("get", f"{folder}/file", 4)).partition(b"\n")
+def test_a_file_is_read_if_it_is_not_too_large(sh, folder):
+    first, _, content = ran(sh, Transfer("get", f"{folder}/file", 4)).partition(b"\n")
     assert (parse_said(first).size, content) == (4, DATA)
-    assert ran(shell, Transfer("get", f"{folder}/file", 3)) == b"no large\n"
+    assert ran(sh, Transfer("get", f"{folder}/file", 3)) == b"no large\n"
 
 
-def test_a_folder_is_listed_and_nothing_below_it(shell, folder):
-    found, complete = parse_entries(ran(shell, Transfer("list", str(folder))).removeprefix(b"ok\n"))
+def test_a_folder_is_listed_and_nothing_below_it(sh, folder):
+    found, complete = parse_entries(ran(sh, Transfer("list", str(folder))).removeprefix(b"ok\n"))
     assert complete
     assert sorted(entry.name for entry in found) == ["below", "fifo", "file", "link", "turn"]
-    assert ran(shell, Transfer("list", f"{folder}/turn")) == b"no elsewhere\n"
+    assert ran(sh, Transfer("list", f"{folder}/turn")) == b"no elsewhere\n"
+
+
+@pytest.mark.parametrize(("most", "complete"), [(450, True), (449, False)])
+def test_a_large_folder_is_listed_in_parts_up_to_a_number_of_entries(sh, tmp_path, most, complete):
+    folder = tmp_path.resolve()
+    for number in range(450):
+        (folder / f"{'.' * (number % 3)}{number}").touch()
+    argv = started_by(sh, Helper(("list", str(folder), str(most))))
+    listed = subprocess.run(argv, capture_output=True, check=True).stdout
+    found = parse_entries(listed.removeprefix(b"ok\n"))
+    assert found is not None
+    assert found[1] is complete
+    assert len({entry.name for entry in found[0]}) == len(found[0]) == most
 
 
 @pytest.mark.parametrize("replace", [False, True])
-def test_a_file_is_written_whole_with_its_mode(shell, folder, replace):
-    said = ran(shell, put(folder, "new", mode="0640", replace=replace), DATA)
+def test_a_file_is_written_whole_with_its_mode(sh, folder, replace):
+    said = ran(sh, put(folder, "new", mode="0640", replace=replace), DATA)
     assert said == f"ok\ndone 4 {hashlib.sha256(DATA).hexdigest()}\n".encode()
     assert (folder / "new").read_bytes() == DATA
     assert (folder / "new").stat().st_mode & 0o7777 == 0o640
@@ -116,9 +130,9 @@ def test_a_file_is_written_whole_with_its_mode(shell, folder, replace):
         ("none/new", {}, "folder"),
     ],
 )
-def test_what_is_not_allowed_to_be_written_leaves_nothing(shell, folder, name, more, word):
+def test_what_is_not_allowed_to_be_written_leaves_nothing(sh, folder, name, more, word):
     before = names(folder), names(folder / "below")
-    said = ran(shell, put(folder, name, **more), DATA)
+    said = ran(sh, put(folder, name, **more), DATA)
     assert said.splitlines()[-1] == f"no {word}".encode()
     assert (names(folder), names(folder / "below")) == before
     assert (folder / "file").read_bytes() == DATA
@@ -133,19 +147,25 @@ def test_what_is_not_allowed_to_be_written_leaves_nothing(shell, folder, name, m
         ("", "trap '' XFSZ; ulimit -f 0;", "write"),
     ],
 )
-def test_what_does_not_arrive_whole_leaves_nothing(shell, folder, digest, limit, word):
-    said = ran(shell, put(folder, "new", most=10_000_000), bytes(1_000_000), digest=digest, limit=limit)
+def test_what_does_not_arrive_whole_leaves_nothing(sh, folder, digest, limit, word):
+    said = ran(sh, put(folder, "new", most=10_000_000), bytes(1_000_000), digest=digest, limit=limit)
     assert said.splitlines()[-1] == f"no {word}".encode()
     assert not [name for name in names(folder) if name == "new" or name.startswith(".")]
 
 
 @pytest.mark.parametrize("sent", [0, 3_000_000])
-def test_an_end_of_the_connection_removes_what_is_unfinished(folder, sent):
+def test_an_end_of_the_connection_removes_what_is_unfinished(sh, folder, sent):
     helper = helper_of(put(folder, "new", most=10_000_000), grant_mark=MARK, run_id=8)
     line = force_command(
-        helper.argv, contain="group", account="root", grant_mark=MARK, run_id=8, seconds=30, cleans_up=True
+        helper.words,
+        contain="group",
+        account="root",
+        grant_mark=MARK,
+        run_id=8,
+        seconds=30,
+        script=HELPER_SCRIPT,
     )
-    login = subprocess.Popen(["sh", "-c", line], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
+    login = subprocess.Popen([sh, "-c", line], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
     temporary = folder / temporary_name(MARK, 8)
     assert login.stdout.readline() == b"ok\n"
     login.stdin.write(bytes(sent))
@@ -157,10 +177,10 @@ def test_an_end_of_the_connection_removes_what_is_unfinished(folder, sent):
     assert "new" not in names(folder)
 
 
-def test_a_signal_that_only_the_helper_itself_gets_removes_what_is_unfinished(shell, folder):
+def test_a_signal_that_only_the_helper_itself_gets_removes_what_is_unfinished(sh, folder):
     """Its children can lose a signal that arrives while they start."""
     helper = helper_of(put(folder, "new", most=10_000_000), grant_mark=MARK, run_id=8)
-    running = subprocess.Popen([shell, *helper.argv[1:]], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    running = subprocess.Popen(started_by(sh, helper), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     temporary = folder / temporary_name(MARK, 8)
     assert running.stdout.readline() == b"ok\n"
     running.stdin.write(bytes(300_000))
@@ -181,10 +201,10 @@ def read_back(path: Path) -> int:
     return 0
 
 
-def test_an_upload_is_read_back_for_its_digest_while_it_arrives(shell, folder):
+def test_an_upload_is_read_back_for_its_digest_while_it_arrives(sh, folder):
     helper = helper_of(put(folder, "new", most=10_000_000), grant_mark=MARK, run_id=9)
     data = os.urandom(4 * 1024 * 1024)
-    running = subprocess.Popen([shell, *helper.argv[1:]], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    running = subprocess.Popen(started_by(sh, helper), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert running.stdout.readline() == b"ok\n"
     running.stdin.write(data)
     running.stdin.flush()
@@ -194,10 +214,10 @@ def test_an_upload_is_read_back_for_its_digest_while_it_arrives(shell, folder):
     assert (folder / "new").read_bytes() == data
 
 
-def test_the_digest_is_that_of_the_file_and_not_of_the_input(shell, folder):
+def test_the_digest_is_that_of_the_file_and_not_of_the_input(sh, folder):
     helper = helper_of(put(folder, "new", most=10_000_000), grant_mark=MARK, run_id=9)
     temporary, data = folder / temporary_name(MARK, 9), bytes(300_000)
-    running = subprocess.Popen([shell, *helper.argv[1:]], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    running = subprocess.Popen(started_by(sh, helper), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert running.stdout.readline() == b"ok\n"
     running.stdin.write(data)
     running.stdin.flush()
@@ -208,12 +228,12 @@ def test_the_digest_is_that_of_the_file_and_not_of_the_input(shell, folder):
     assert "new" not in names(folder)
 
 
-def test_a_parent_that_is_replaced_meanwhile_leads_nowhere(shell, folder, tmp_path):
+def test_a_parent_that_is_replaced_meanwhile_leads_nowhere(sh, folder, tmp_path):
     """The helper stays in the folder that it has checked."""
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     helper = helper_of(put(folder / "below", "new"), grant_mark=MARK, run_id=9)
-    running = subprocess.Popen([shell, *helper.argv[1:]], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    running = subprocess.Popen(started_by(sh, helper), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert running.stdout.readline() == b"ok\n"
     (folder / "below").rename(folder / "moved")
     (folder / "below").symlink_to(elsewhere)
@@ -222,23 +242,23 @@ def test_a_parent_that_is_replaced_meanwhile_leads_nowhere(shell, folder, tmp_pa
     assert names(folder / "moved") == ["file", "new"]
 
 
-def test_a_file_that_shrinks_while_it_is_read_is_not_taken_for_whole(shell, folder):
+def test_a_file_that_shrinks_while_it_is_read_is_not_taken_for_whole(sh, folder):
     size = 5_000_000
     (folder / "file").write_bytes(bytes(size))
     helper = helper_of(Transfer("get", f"{folder}/file", size), grant_mark=MARK, run_id=9)
-    running = subprocess.Popen([shell, *helper.argv[1:]], stdout=subprocess.PIPE)
+    running = subprocess.Popen(started_by(sh, helper), stdout=subprocess.PIPE)
     assert parse_said(running.stdout.readline().strip()).size == size
     os.truncate(folder / "file", 0)
     time.sleep(0.1)
     assert len(running.communicate()[0]) < size
 
 
-def test_what_a_cut_upload_left_is_removed_and_nothing_else(folder):
+def test_what_a_cut_upload_left_is_removed_and_nothing_else(sh, folder):
     name = temporary_name(MARK, 5)
     (folder / name).write_bytes(b"half")
     (folder / "below" / name).write_bytes(b"half")
     paths = leftovers([(5, ["put", f"{folder}/new", "size=4"]), (5, ["put", f"{folder}/turn/new"])], MARK)
-    done = subprocess.run(["sh", "-c", clean_command(paths)], capture_output=True, check=True)
+    done = subprocess.run([sh, "-c", clean_command(paths)], capture_output=True, check=True)
     assert done.stdout == b"done\n"
     assert name not in names(folder)
     assert name in names(folder / "below")

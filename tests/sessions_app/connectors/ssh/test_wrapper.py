@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -66,10 +67,10 @@ def test_every_word_arrives_as_it_was_approved(shell, contain):
 
 
 @pytest.mark.parametrize("contain", ["group", "pidns"])
-def test_exit_status_input_and_marks_pass(contain):
+def test_exit_status_input_and_marks_pass(sh, contain):
     done = subprocess.run(
         [
-            "sh",
+            sh,
             "-c",
             wrapped(
                 "sh", "-c", "wc -c; env | grep -E STINT_GRANT\\|STINT_RUN; exit 3", contain=contain, run_id=7
@@ -103,18 +104,35 @@ def staying(tmp_path):
 @pytest.mark.parametrize("contain", ["group", "pidns"])
 def test_the_targets_own_clock_ends_all_of_it(staying, contain, kind):
     line, tag = staying(kind, contain=contain, seconds=0.6)
+    assert_ends_in_time("sh", line, tag)
+
+
+def assert_ends_in_time(shell: str, line: str, tag: int) -> None:
     began = time.monotonic()
-    with subprocess.Popen(["sh", "-c", line], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
+    with subprocess.Popen(
+        [shell, "-c", line], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+    ) as process:
         assert process.wait(PATIENCE) in (137, -signal.SIGKILL)
     assert 0.5 < time.monotonic() - began < allow(5)
     eventually(lambda: not on_target(tag), within=5)
+
+
+# One that ignores TERM, and one that leaves its process group.
+@pytest.mark.parametrize("kind", ["stubborn", "daemon"])
+def test_every_sh_ends_all_of_it_in_time_and_with_its_connection(sh, staying, kind):
+    assert_ends_in_time(sh, *staying(kind, seconds=0.6))
+    assert_ends_with_its_parent(sh, *staying(kind))
 
 
 @pytest.mark.parametrize("kind", STAYS_ALIVE)
 @pytest.mark.parametrize("contain", ["group", "pidns"])
 def test_it_dies_with_the_process_that_started_it(staying, contain, kind):
     """As a command does with sshd's process for its connection."""
-    line, tag = staying(kind, contain=contain)
+    assert_ends_with_its_parent("sh", *staying(kind, contain=contain))
+
+
+def assert_ends_with_its_parent(shell: str, line: str, tag: int) -> None:
+    line = shlex.join([shell, "-c", line])
     # The shell that starts the line is killed; the line is not its last word, so that it stays the parent.
     parent = subprocess.Popen(
         ["bash", "-c", f"({line}) ; true"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
@@ -150,13 +168,13 @@ def _wait_to_scan() -> bool:
 
 
 @pytest.mark.parametrize("contain", ["group", "pidns"])
-def test_nothing_starts_when_the_connection_is_gone_already(contain, tmp_path):
+def test_nothing_starts_when_the_connection_is_gone_already(sh, contain, tmp_path):
     """The parent is process 1 by then, or who adopts orphans in its place."""
     made = tmp_path / "made"
     line = wrapped("touch", str(made), contain=contain)
     guard = line.replace('[ "$PPID" != 1 ]', "[ 1 != 1 ]")
     assert guard != line
-    done = subprocess.run(["sh", "-c", guard], capture_output=True, check=False)
+    done = subprocess.run([sh, "-c", guard], capture_output=True, check=False)
     assert done.returncode == 125
     assert not made.exists()
 
